@@ -1,0 +1,178 @@
+//! What a record says: commits, changes, entries, and the genesis that founds a stream.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{Digest, Hash, Key, Namespace, StreamId};
+
+/// The system namespace that holds the log's own Avro schemas, keyed by fingerprint.
+pub const SCHEMAS_NAMESPACE: &str = "_schemas";
+
+/// The identity of a write through all its tries (UUIDv7).
+pub type CommitId = uuid::Uuid;
+
+/// One atomic change set: one record of the log.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Commit {
+    /// The stream it belongs to.
+    pub stream_id: StreamId,
+    /// The format; see [`crate::MUST_UNDERSTAND`].
+    #[serde(with = "int")]
+    pub format: u32,
+    /// Its dense number: 1, 2, 3 …; 0 is genesis.
+    #[serde(with = "long")]
+    pub revision: u64,
+    /// The hash of the record before it.
+    pub parent: Hash,
+    /// The identity of the write, the same through all its tries.
+    pub commit_id: CommitId,
+    /// When it was made, milliseconds since the Unix epoch; never before its parent's.
+    #[serde(rename = "at")]
+    pub at_ms: i64,
+    /// Who made it.
+    pub actor: Arc<str>,
+    /// Why it was made.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// What makes a retry of the request find this commit.
+    #[serde(default)]
+    pub idempotency: Option<Idempotency>,
+    /// Preconditions its writer checked at the commit before.
+    #[serde(default)]
+    pub expects: Vec<Expect>,
+    /// The changes; none for a barrier of the system's own.
+    #[serde(default)]
+    pub changes: Vec<Change>,
+    /// The digest of the state it leads to.
+    pub digest: Digest,
+    /// Free text by name: `traceparent`, `tool`, `ticket` ….
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Commit {
+    /// Whether this is a barrier: a commit without changes, the system's own.
+    pub fn is_barrier(&self) -> bool {
+        self.changes.is_empty()
+    }
+}
+
+/// What identifies a request that carried an `Idempotency-Key`.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Idempotency {
+    /// The client's key.
+    pub key: String,
+    /// Which call it was (`put`, `delete`, `commit` …), so that status and body can be rebuilt.
+    pub kind: String,
+    /// BLAKE3 of the request (method, path, query, body, content type, conditions).
+    pub request: Hash,
+}
+
+/// A precondition that held at the commit before.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Expect {
+    /// The namespace of the key.
+    pub namespace: Namespace,
+    /// The key it guards.
+    pub key: Key,
+    /// The revision that last changed the key; 0 = the key must be absent.
+    #[serde(with = "long")]
+    pub mod_revision: u64,
+}
+
+/// A change of one key.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Change {
+    /// Sets a value.
+    Put {
+        /// The namespace of the key.
+        namespace: Namespace,
+        /// The key.
+        key: Key,
+        /// The media type of the value.
+        content_type: Arc<str>,
+        /// The bytes, kept exactly.
+        value: Bytes,
+        /// 1 when the key is new, else one more than before.
+        #[serde(with = "long")]
+        version: u64,
+    },
+    /// Removes a key.
+    Delete {
+        /// The namespace of the key.
+        namespace: Namespace,
+        /// The key.
+        key: Key,
+    },
+}
+
+impl Change {
+    /// The namespace of the changed key.
+    pub fn namespace(&self) -> &Namespace {
+        match self {
+            Self::Put { namespace, .. } | Self::Delete { namespace, .. } => namespace,
+        }
+    }
+
+    /// The changed key.
+    pub fn key(&self) -> &Key {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key, .. } => key,
+        }
+    }
+}
+
+/// The current value of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The media type of the value.
+    pub content_type: Arc<str>,
+    /// The bytes, kept exactly.
+    pub value: Bytes,
+    /// 1, 2, 3 … since the key was created.
+    pub version: u64,
+    /// The revision that created the key.
+    pub create_revision: u64,
+    /// The revision that last changed it.
+    pub mod_revision: u64,
+    /// The time of that commit, milliseconds since the Unix epoch.
+    pub updated_at_ms: i64,
+    /// Who made that commit.
+    pub actor: Arc<str>,
+}
+
+/// The record that founds a stream: revision 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Genesis {
+    /// The identity it gives the stream.
+    pub stream_id: StreamId,
+    /// The format.
+    pub format: u32,
+    /// When it was made, milliseconds since the Unix epoch.
+    pub created_at_ms: i64,
+    /// The Avro schema (JSON text) of the first commits.
+    pub schema: String,
+    /// On Kafka, the id of the cluster it was written to.
+    pub cluster_id: Option<String>,
+}
+
+/// Unsigned numbers as Avro's signed `int` and `long`: one out of range is refused, never wrapped.
+macro_rules! signed {
+    ($module:ident, $unsigned:ty, $signed:ty) => {
+        mod $module {
+            use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+            pub(super) fn serialize<S: Serializer>(value: &$unsigned, to: S) -> Result<S::Ok, S::Error> {
+                <$signed>::try_from(*value).map_err(serde::ser::Error::custom)?.serialize(to)
+            }
+
+            pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<$unsigned, D::Error> {
+                <$unsigned>::try_from(<$signed>::deserialize(from)?).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+signed!(int, u32, i32);
+signed!(long, u64, i64);

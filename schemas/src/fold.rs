@@ -1,0 +1,106 @@
+//! What a commit does: the one place that knows.
+
+use crate::{Change, Commit, Digest, Entry, Expect, Hash, Head, Key, Namespace, Totals};
+
+/// What a commit does to one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effect {
+    /// The namespace of the key.
+    pub namespace: Namespace,
+    /// The key.
+    pub key: Key,
+    /// The entry before, if the key was there.
+    pub before: Option<Entry>,
+    /// The entry after; none when the commit deleted it.
+    pub after: Option<Entry>,
+}
+
+/// A commit that was accepted and yet does not fit the state it was folded into: either this copy of the
+/// state or its writer's was wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Divergence {
+    /// The commit names another digest than the one its changes lead to here.
+    #[error("revision {revision}: the commit leads to digest {ours} here, its writer computed {theirs}")]
+    Digest {
+        /// The commit's revision.
+        revision: u64,
+        /// What this copy leads to.
+        ours: Digest,
+        /// What the commit carries.
+        theirs: Digest,
+    },
+    /// A precondition the writer checked does not hold here.
+    #[error(
+        "revision {revision}: the commit expects {}/{} at revision {}, here it is at {actual}",
+        expect.namespace, expect.key, expect.mod_revision
+    )]
+    Expect {
+        /// The commit's revision.
+        revision: u64,
+        /// What the commit expects.
+        expect: Expect,
+        /// The revision here; 0 = absent.
+        actual: u64,
+    },
+}
+
+/// What folding one commit gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folded {
+    /// What changed, one effect a key, in the commit's order. Deleting an absent key has none.
+    pub effects: Vec<Effect>,
+    /// The new head.
+    pub head: Head,
+    /// The new totals and digests.
+    pub totals: Totals,
+    /// The first way in which the commit does not fit this state, if any.
+    pub divergence: Option<Divergence>,
+}
+
+/// Folds an accepted commit, whose stored bytes hash to `hash`, into the state before it, of which it needs
+/// only the totals and a way to look entries up. Pure: the caller stores the effects.
+pub fn fold(
+    commit: &Commit,
+    hash: Hash,
+    totals: &Totals,
+    mut lookup: impl FnMut(&Namespace, &Key) -> Option<Entry>,
+) -> Folded {
+    let revision = commit.revision;
+    let mut divergence = commit.expects.iter().find_map(|expect| {
+        let actual = lookup(&expect.namespace, &expect.key).map_or(0, |entry| entry.mod_revision);
+        (actual != expect.mod_revision).then(|| Divergence::Expect {
+            revision,
+            expect: expect.clone(),
+            actual,
+        })
+    });
+    let mut totals = totals.clone();
+    let mut effects: Vec<Effect> = Vec::with_capacity(commit.changes.len());
+    for change in &commit.changes {
+        let (namespace, key) = (change.namespace(), change.key());
+        let before = lookup(namespace, key);
+        let after = match change {
+            Change::Put { content_type, value, .. } => Some(Entry {
+                content_type: content_type.clone(),
+                value: value.clone(),
+                version: before.as_ref().map_or(1, |b| b.version + 1),
+                create_revision: before.as_ref().map_or(revision, |b| b.create_revision),
+                mod_revision: revision,
+                updated_at_ms: commit.at_ms,
+                actor: commit.actor.clone(),
+            }),
+            Change::Delete { .. } => None,
+        };
+        if before.is_none() && after.is_none() {
+            continue;
+        }
+        let effect = Effect { namespace: namespace.clone(), key: key.clone(), before, after };
+        totals.apply(&effect, revision);
+        effects.push(effect);
+    }
+    let head = Head { stream_id: commit.stream_id, revision, hash, at_ms: commit.at_ms };
+    if divergence.is_none() && totals.digest() != commit.digest {
+        divergence = Some(Divergence::Digest { revision, ours: totals.digest(), theirs: commit.digest });
+    }
+    Folded { effects, head, totals, divergence }
+}

@@ -1,0 +1,37 @@
+//! The language of Headwater: names, commits, the one rule that decides which
+//! records count, the fold that says what a commit does, digests, and Avro.
+//!
+//! Everything here is pure: no I/O, no clock, no randomness, no async.
+//!
+//! ```text
+//! record bytes ── Frozen::read ── accept(head, frozen)? ── Codec::decode ── fold ── effects + new head
+//! ```
+
+mod avro;
+mod commit;
+mod digest;
+mod fold;
+mod head;
+mod name;
+mod state;
+
+pub use avro::{
+    Codec, DecodeError, Fingerprint, MARKER_MAGIC, SchemaError, commit_fingerprint, commit_schema,
+    encode_commit, encode_genesis, encode_marker, marker_nonce,
+};
+pub use commit::{
+    Change, Commit, CommitId, Entry, Expect, Genesis, Idempotency, SCHEMAS_NAMESPACE,
+};
+pub use digest::{Digest, NamespaceTotals, Totals, entry_digest};
+pub use fold::{Divergence, Effect, Folded, fold};
+pub use head::{
+    FORMAT, Frozen, FrozenError, Hash, Head, MUST_UNDERSTAND, Position, Record, StreamId, accept,
+    understood,
+};
+pub use name::{
+    Key, MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, NameError, Namespace, StreamName,
+};
+pub use state::State;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,67 @@
+//! The plain model of a state: what tests and audits fold into and compare everything else with.
+
+use std::collections::BTreeMap;
+
+use crate::{Commit, Entry, Folded, Hash, Head, Key, Namespace, Totals, fold};
+
+/// All entries at one revision, in an ordered map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    head: Head,
+    totals: Totals,
+    entries: BTreeMap<(Namespace, Key), Entry>,
+}
+
+impl State {
+    /// The state a founding commit (revision 0, see [`crate::Genesis::commit`]) leads to.
+    pub fn found(genesis: &Commit, hash: Hash) -> Self {
+        let head = Head { stream_id: genesis.stream_id, revision: 0, hash, at_ms: genesis.at_ms };
+        let mut state = Self { head, totals: Totals::default(), entries: BTreeMap::new() };
+        state.apply(genesis, hash);
+        state
+    }
+
+    /// Folds an accepted commit in and says what it did. The fold is the truth even where the commit
+    /// diverges; the caller decides what a divergence means.
+    pub fn apply(&mut self, commit: &Commit, hash: Hash) -> Folded {
+        let folded = fold(commit, hash, &self.totals, |namespace, key| self.get(namespace, key).cloned());
+        for effect in &folded.effects {
+            let at = (effect.namespace.clone(), effect.key.clone());
+            match &effect.after {
+                Some(entry) => self.entries.insert(at, entry.clone()),
+                None => self.entries.remove(&at),
+            };
+        }
+        self.head = folded.head;
+        self.totals = folded.totals.clone();
+        folded
+    }
+
+    /// The head of the chain this state is the fold of.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Totals and digests.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// The entry of one key.
+    pub fn get(&self, namespace: &Namespace, key: &Key) -> Option<&Entry> {
+        self.entries.get(&(namespace.clone(), key.clone()))
+    }
+
+    /// All entries in order of (namespace, key).
+    pub fn iter(&self) -> impl Iterator<Item = (&Namespace, &Key, &Entry)> {
+        self.entries.iter().map(|((namespace, key), entry)| (namespace, key, entry))
+    }
+
+    /// The entries of one namespace whose keys begin with `prefix`, in byte order.
+    pub fn prefix(&self, namespace: &Namespace, prefix: &str) -> impl Iterator<Item = (&Key, &Entry)> {
+        self.entries
+            .iter()
+            .filter(move |((ns, key), _)| ns == namespace && key.as_str().starts_with(prefix))
+            .map(|((_, key), entry)| (key, entry))
+    }
+}
