@@ -87,7 +87,8 @@ pub trait LogReader: Send {
     ///
     /// # Errors
     /// [`ReadError`]; the position does not move.
-    fn read(&mut self, wait: Duration, max_bytes: usize) -> BoxFuture<'_, Result<Batch, ReadError>>;
+    fn read(&mut self, wait: Duration, max_bytes: usize)
+    -> BoxFuture<'_, Result<Batch, ReadError>>;
 
     /// Moves the reader and says where it stands.
     ///

@@ -98,7 +98,8 @@ struct Interned {
 }
 
 fn intern(json: &str) -> Result<&'static Interned, SchemaError> {
-    static ALL: LazyLock<Mutex<HashMap<Fingerprint, &'static Interned>>> = LazyLock::new(Mutex::default);
+    static ALL: LazyLock<Mutex<HashMap<Fingerprint, &'static Interned>>> =
+        LazyLock::new(Mutex::default);
     static LIMIT: Once = Once::new();
     LIMIT.call_once(|| {
         apache_avro::util::max_allocation_bytes(MAX_ALLOCATION_BYTES);
@@ -126,8 +127,10 @@ fn intern(json: &str) -> Result<&'static Interned, SchemaError> {
         return Err(SchemaError::Unusable("recursive".into()));
     }
     let schema: &'static Schema = Box::leak(Box::new(schema));
-    let reader = GenericDatumReader::builder(schema).human_readable(false).build().map_err(unusable)?;
-    let writer = GenericDatumWriter::builder(schema).human_readable(false).build().map_err(unusable)?;
+    let reader =
+        GenericDatumReader::builder(schema).human_readable(false).build().map_err(unusable)?;
+    let writer =
+        GenericDatumWriter::builder(schema).human_readable(false).build().map_err(unusable)?;
     let interned: &'static Interned = Box::leak(Box::new(Interned { reader, writer, fingerprint }));
     all.insert(fingerprint, interned);
     Ok(interned)
@@ -139,7 +142,9 @@ fn is_recursive(schema: &Schema, enclosing: &mut Vec<String>) -> bool {
         Schema::Ref { name } => enclosing.contains(&name.to_string()),
         Schema::Array(array) => is_recursive(&array.items, enclosing),
         Schema::Map(map) => is_recursive(&map.types, enclosing),
-        Schema::Union(union) => union.variants().iter().any(|variant| is_recursive(variant, enclosing)),
+        Schema::Union(union) => {
+            union.variants().iter().any(|variant| is_recursive(variant, enclosing))
+        }
         Schema::Record(record) => {
             enclosing.push(record.name.to_string());
             let found = record.fields.iter().any(|field| is_recursive(&field.schema, enclosing));
@@ -171,7 +176,10 @@ fn encode<T: serde::Serialize>(schema: &Interned, value: &T) -> Bytes {
     let mut out = Vec::with_capacity(512);
     out.extend_from_slice(&[0xC3, 0x01]);
     out.extend_from_slice(&schema.fingerprint.0);
-    #[expect(clippy::expect_used, reason = "our own types fit our own schemas, and a Vec takes every write")]
+    #[expect(
+        clippy::expect_used,
+        reason = "our own types fit our own schemas, and a Vec takes every write"
+    )]
     schema.writer.write_ser(&mut out, value).expect("a commit fits its schema");
     out.into()
 }
@@ -279,12 +287,17 @@ impl Genesis {
             digest: Digest::default(),
             attributes: std::collections::BTreeMap::new(),
         };
-        commit.digest = fold(&commit, Hash::default(), &Totals::default(), |_, _| None::<Entry>).totals.digest();
+        commit.digest = fold(&commit, Hash::default(), &Totals::default(), |_, _| None::<Entry>)
+            .totals
+            .digest();
         Ok(commit)
     }
 }
 
-fn decode<T: serde::de::DeserializeOwned>(schema: &Interned, record: &[u8]) -> Result<T, DecodeError> {
+fn decode<T: serde::de::DeserializeOwned>(
+    schema: &Interned,
+    record: &[u8],
+) -> Result<T, DecodeError> {
     if record.len() > MAX_RECORD_BYTES {
         return Err(DecodeError::TooLarge(record.len()));
     }
@@ -293,7 +306,10 @@ fn decode<T: serde::de::DeserializeOwned>(schema: &Interned, record: &[u8]) -> R
         return Err(DecodeError::UnknownSchema(frozen.fingerprint));
     }
     let mut body = record.get(10..).ok_or(DecodeError::Header)?;
-    let value = schema.reader.read_deser(&mut body).map_err(|error| DecodeError::Body(error.to_string()))?;
+    let value = schema
+        .reader
+        .read_deser(&mut body)
+        .map_err(|error| DecodeError::Body(error.to_string()))?;
     if !body.is_empty() {
         return Err(DecodeError::Body(format!("{} bytes left over", body.len())));
     }
@@ -319,9 +335,11 @@ impl Codec {
     /// # Errors
     /// [`SchemaError`] when it is not a usable schema, or another than its fingerprint says.
     pub fn learn(&mut self, filed: &str, json: &[u8]) -> Result<(), SchemaError> {
-        let text = std::str::from_utf8(json).map_err(|error| SchemaError::Unusable(error.to_string()))?;
-        let filed = Fingerprint::from_hex(filed)
-            .ok_or_else(|| SchemaError::Unusable(format!("filed under {filed:?}, not a fingerprint")))?;
+        let text =
+            std::str::from_utf8(json).map_err(|error| SchemaError::Unusable(error.to_string()))?;
+        let filed = Fingerprint::from_hex(filed).ok_or_else(|| {
+            SchemaError::Unusable(format!("filed under {filed:?}, not a fingerprint"))
+        })?;
         let interned = intern(text)?;
         if interned.fingerprint != filed {
             return Err(SchemaError::Misfiled { filed, actual: interned.fingerprint });

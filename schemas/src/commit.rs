@@ -53,6 +53,29 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// The part of it that concerns some namespaces: their changes only, without preconditions and idempotency,
+    /// and with `digest`, the digest of those namespaces after it. What a filtered reader folds.
+    #[must_use]
+    pub fn filtered(&self, digest: Digest, subscribed: impl Fn(&Namespace) -> bool) -> Self {
+        let changes =
+            self.changes.iter().filter(|change| subscribed(change.namespace())).cloned().collect();
+        Self {
+            stream_id: self.stream_id,
+            format: self.format,
+            revision: self.revision,
+            parent: self.parent,
+            commit_id: self.commit_id,
+            at_ms: self.at_ms,
+            actor: self.actor.clone(),
+            reason: self.reason.clone(),
+            idempotency: None,
+            expects: Vec::new(),
+            changes,
+            digest,
+            attributes: self.attributes.clone(),
+        }
+    }
+
     /// Whether this is a barrier: a commit without changes, the system's own.
     pub fn is_barrier(&self) -> bool {
         self.changes.is_empty()
@@ -143,6 +166,55 @@ pub struct Entry {
     pub actor: Arc<str>,
 }
 
+impl Entry {
+    /// The entry, borrowed.
+    pub fn as_ref(&self) -> EntryRef<'_> {
+        EntryRef {
+            content_type: &self.content_type,
+            value: &self.value,
+            version: self.version,
+            create_revision: self.create_revision,
+            mod_revision: self.mod_revision,
+            updated_at_ms: self.updated_at_ms,
+            actor: &self.actor,
+        }
+    }
+}
+
+/// An [`Entry`] borrowed from wherever it lies: a map in memory or a mapped file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryRef<'a> {
+    /// The media type of the value.
+    pub content_type: &'a str,
+    /// The bytes, kept exactly.
+    pub value: &'a [u8],
+    /// 1, 2, 3 … since the key was created.
+    pub version: u64,
+    /// The revision that created the key.
+    pub create_revision: u64,
+    /// The revision that last changed it.
+    pub mod_revision: u64,
+    /// The time of that commit, milliseconds since the Unix epoch.
+    pub updated_at_ms: i64,
+    /// Who made that commit.
+    pub actor: &'a str,
+}
+
+impl EntryRef<'_> {
+    /// A copy that owns its bytes.
+    pub fn to_entry(&self) -> Entry {
+        Entry {
+            content_type: self.content_type.into(),
+            value: Bytes::copy_from_slice(self.value),
+            version: self.version,
+            create_revision: self.create_revision,
+            mod_revision: self.mod_revision,
+            updated_at_ms: self.updated_at_ms,
+            actor: self.actor.into(),
+        }
+    }
+}
+
 /// The record that founds a stream: revision 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Genesis {
@@ -164,12 +236,18 @@ macro_rules! signed {
         mod $module {
             use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-            pub(super) fn serialize<S: Serializer>(value: &$unsigned, to: S) -> Result<S::Ok, S::Error> {
+            pub(super) fn serialize<S: Serializer>(
+                value: &$unsigned,
+                to: S,
+            ) -> Result<S::Ok, S::Error> {
                 <$signed>::try_from(*value).map_err(serde::ser::Error::custom)?.serialize(to)
             }
 
-            pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<$unsigned, D::Error> {
-                <$unsigned>::try_from(<$signed>::deserialize(from)?).map_err(serde::de::Error::custom)
+            pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+                from: D,
+            ) -> Result<$unsigned, D::Error> {
+                <$unsigned>::try_from(<$signed>::deserialize(from)?)
+                    .map_err(serde::de::Error::custom)
             }
         }
     };

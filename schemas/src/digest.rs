@@ -5,7 +5,7 @@ use std::fmt;
 use imbl::OrdMap;
 
 use crate::head::hex_traits;
-use crate::{Effect, Entry, Namespace};
+use crate::{Effect, EntryRef, Namespace};
 
 /// A sum (mod 2^256, little-endian) of per-entry BLAKE3 hashes. Zero is the digest of nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -58,19 +58,24 @@ impl Digest {
 
 /// The hash of one entry: BLAKE3 over namespace, key, content type, actor and value, each behind its length
 /// (u64, little-endian), then version, create_revision, mod_revision and updated_at_ms (8 bytes each, little-endian).
-pub fn entry_digest(namespace: &str, key: &str, entry: &Entry) -> Digest {
+pub fn entry_digest(namespace: &str, key: &str, entry: EntryRef<'_>) -> Digest {
     let mut hasher = blake3::Hasher::new();
     for part in [
         namespace.as_bytes(),
         key.as_bytes(),
         entry.content_type.as_bytes(),
         entry.actor.as_bytes(),
-        &entry.value,
+        entry.value,
     ] {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
-    for number in [entry.version, entry.create_revision, entry.mod_revision, entry.updated_at_ms.cast_unsigned()] {
+    for number in [
+        entry.version,
+        entry.create_revision,
+        entry.mod_revision,
+        entry.updated_at_ms.cast_unsigned(),
+    ] {
         hasher.update(&number.to_le_bytes());
     }
     Digest(*hasher.finalize().as_bytes())
@@ -101,7 +106,9 @@ pub struct Totals {
 
 impl Totals {
     /// Rebuilds totals from their namespaces, as an image's footer lists them.
-    pub fn from_namespaces(namespaces: impl IntoIterator<Item = (Namespace, NamespaceTotals)>) -> Self {
+    pub fn from_namespaces(
+        namespaces: impl IntoIterator<Item = (Namespace, NamespaceTotals)>,
+    ) -> Self {
         let mut totals = Self::default();
         for (namespace, part) in namespaces {
             totals.entries = totals.entries.saturating_add(part.entries);
@@ -148,17 +155,21 @@ impl Totals {
         let mut part = self.of(namespace.as_str());
         part.mod_revision = revision;
         if let Some(before) = &effect.before {
-            let hash = entry_digest(namespace.as_str(), key.as_str(), before);
+            let hash = entry_digest(namespace.as_str(), key.as_str(), before.as_ref());
             let bytes = before.value.len() as u64;
-            (part.entries, self.entries) = (part.entries.saturating_sub(1), self.entries.saturating_sub(1));
-            (part.bytes, self.bytes) = (part.bytes.saturating_sub(bytes), self.bytes.saturating_sub(bytes));
+            (part.entries, self.entries) =
+                (part.entries.saturating_sub(1), self.entries.saturating_sub(1));
+            (part.bytes, self.bytes) =
+                (part.bytes.saturating_sub(bytes), self.bytes.saturating_sub(bytes));
             (part.digest, self.digest) = (part.digest.minus(hash), self.digest.minus(hash));
         }
         if let Some(after) = &effect.after {
-            let hash = entry_digest(namespace.as_str(), key.as_str(), after);
+            let hash = entry_digest(namespace.as_str(), key.as_str(), after.as_ref());
             let bytes = after.value.len() as u64;
-            (part.entries, self.entries) = (part.entries.saturating_add(1), self.entries.saturating_add(1));
-            (part.bytes, self.bytes) = (part.bytes.saturating_add(bytes), self.bytes.saturating_add(bytes));
+            (part.entries, self.entries) =
+                (part.entries.saturating_add(1), self.entries.saturating_add(1));
+            (part.bytes, self.bytes) =
+                (part.bytes.saturating_add(bytes), self.bytes.saturating_add(bytes));
             (part.digest, self.digest) = (part.digest.plus(hash), self.digest.plus(hash));
         }
         self.namespaces.insert(namespace.clone(), part);

@@ -20,7 +20,9 @@ pub struct Effect {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Divergence {
     /// The commit names another digest than the one its changes lead to here.
-    #[error("revision {revision}: the commit leads to digest {ours} here, its writer computed {theirs}")]
+    #[error(
+        "revision {revision}: the commit leads to digest {ours} here, its writer computed {theirs}"
+    )]
     Digest {
         /// The commit's revision.
         revision: u64,
@@ -100,7 +102,8 @@ pub fn fold(
     }
     let head = Head { stream_id: commit.stream_id, revision, hash, at_ms: commit.at_ms };
     if divergence.is_none() && totals.digest() != commit.digest {
-        divergence = Some(Divergence::Digest { revision, ours: totals.digest(), theirs: commit.digest });
+        divergence =
+            Some(Divergence::Digest { revision, ours: totals.digest(), theirs: commit.digest });
     }
     Folded { effects, head, totals, divergence }
 }

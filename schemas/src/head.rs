@@ -99,7 +99,19 @@ pub struct Head {
 
 /// Where a record stands in a log: a Kafka offset, or a sequence number of the embedded log.
 /// A hint where to start reading, never a revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct Position(pub u64);
 
@@ -148,9 +160,12 @@ impl Frozen {
     /// # Errors
     /// [`FrozenError`] when the bytes do not begin like that.
     pub fn read(bytes: &[u8]) -> Result<Self, FrozenError> {
-        let rest = bytes.strip_prefix(&[0xC3, 0x01]).ok_or(FrozenError("no single-object marker"))?;
-        let (fingerprint, rest) = rest.split_first_chunk::<8>().ok_or(FrozenError("cut in the fingerprint"))?;
-        let (stream_id, rest) = rest.split_first_chunk::<16>().ok_or(FrozenError("cut in the stream id"))?;
+        let rest =
+            bytes.strip_prefix(&[0xC3, 0x01]).ok_or(FrozenError("no single-object marker"))?;
+        let (fingerprint, rest) =
+            rest.split_first_chunk::<8>().ok_or(FrozenError("cut in the fingerprint"))?;
+        let (stream_id, rest) =
+            rest.split_first_chunk::<16>().ok_or(FrozenError("cut in the stream id"))?;
         let (format, rest) = varint(rest).ok_or(FrozenError("bad format"))?;
         let (revision, rest) = varint(rest).ok_or(FrozenError("bad revision"))?;
         let (parent, _) = rest.split_first_chunk::<32>().ok_or(FrozenError("cut in the parent"))?;

@@ -20,7 +20,7 @@ pub use avro::{
     encode_commit, encode_genesis, encode_marker, marker_nonce,
 };
 pub use commit::{
-    Change, Commit, CommitId, Entry, Expect, Genesis, Idempotency, SCHEMAS_NAMESPACE,
+    Change, Commit, CommitId, Entry, EntryRef, Expect, Genesis, Idempotency, SCHEMAS_NAMESPACE,
 };
 pub use digest::{Digest, NamespaceTotals, Totals, entry_digest};
 pub use fold::{Divergence, Effect, Folded, fold};
@@ -28,9 +28,7 @@ pub use head::{
     FORMAT, Frozen, FrozenError, Hash, Head, MUST_UNDERSTAND, Position, Record, StreamId, accept,
     understood,
 };
-pub use name::{
-    Key, MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, NameError, Namespace, StreamName,
-};
+pub use name::{Key, MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, NameError, Namespace, StreamName};
 pub use state::State;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

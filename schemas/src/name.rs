@@ -57,7 +57,8 @@ impl Namespace {
             if !starts_well && !(index == 0 && *first == b'_') {
                 return refuse("each segment must start with a-z or 0-9");
             }
-            let allowed = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-');
+            let allowed =
+                |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-');
             if !bytes.iter().all(allowed) {
                 return refuse("segments may hold only a-z, 0-9, _ and -");
             }
@@ -124,8 +125,11 @@ impl StreamName {
     /// [`NameError`] when it is empty, too long or has a character out of `[a-z0-9._-]`.
     pub fn parse(name: &str) -> Result<Self, NameError> {
         let bytes = name.as_bytes();
-        let starts_well = bytes.first().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        let allowed = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
+        let starts_well =
+            bytes.first().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let allowed = |b: &u8| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-')
+        };
         if !starts_well || !bytes.iter().all(allowed) || bytes.len() > MAX_STREAM_BYTES {
             return Err(NameError::new(
                 "stream",

@@ -24,7 +24,8 @@ impl State {
     /// Folds an accepted commit in and says what it did. The fold is the truth even where the commit
     /// diverges; the caller decides what a divergence means.
     pub fn apply(&mut self, commit: &Commit, hash: Hash) -> Folded {
-        let folded = fold(commit, hash, &self.totals, |namespace, key| self.get(namespace, key).cloned());
+        let folded =
+            fold(commit, hash, &self.totals, |namespace, key| self.get(namespace, key).cloned());
         for effect in &folded.effects {
             let at = (effect.namespace.clone(), effect.key.clone());
             match &effect.after {
@@ -58,7 +59,11 @@ impl State {
     }
 
     /// The entries of one namespace whose keys begin with `prefix`, in byte order.
-    pub fn prefix(&self, namespace: &Namespace, prefix: &str) -> impl Iterator<Item = (&Key, &Entry)> {
+    pub fn prefix(
+        &self,
+        namespace: &Namespace,
+        prefix: &str,
+    ) -> impl Iterator<Item = (&Key, &Entry)> {
         self.entries
             .iter()
             .filter(move |((ns, key), _)| ns == namespace && key.as_str().starts_with(prefix))
