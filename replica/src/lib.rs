@@ -1,1 +1,24 @@
+//! A verified copy of one stream in a process, and the one loop that keeps it.
+//!
+//! ```text
+//!            ladder: cache → image → whole log
+//!                         │
+//!  log or relay ── read ── accept ── decode ── fold ── view swap ── tail ── wake readers
+//!                                      │                               │
+//!                                      └── compare digest              └── observer (the writer)
+//! ```
 
+mod chain;
+mod delta;
+mod history;
+mod replica;
+mod status;
+mod tail;
+mod view;
+
+pub use chain::{Chain, Step, Stop};
+pub use history::{CommitsPage, History, HistoryError};
+pub use replica::{Observer, Progress, Replica, Seen, Settings};
+pub use status::{Alarm, AlarmKind, Phase, Source, Status};
+pub use tail::{Applied, Tail, TailRead};
+pub use view::View;

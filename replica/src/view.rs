@@ -1,0 +1,156 @@
+//! What a reader holds: one immutable, consistent state at one revision.
+
+use std::iter::Peekable;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use headwater_image::Mapped;
+use headwater_schemas::{Entry, EntryRef, Folded, Head, Position, Totals};
+
+use crate::delta::{Changed, Delta};
+
+/// One immutable state: a mapped image and what changed since. Cheap to clone and to derive from.
+#[derive(Debug, Clone)]
+pub struct View {
+    head: Head,
+    totals: Totals,
+    /// Where the record of the head stands in the log: a hint.
+    position: Position,
+    base: Option<Arc<Mapped>>,
+    delta: Delta,
+}
+
+impl View {
+    /// The empty state before a genesis that is about to be folded.
+    pub(crate) fn empty(head: Head, position: Position) -> Self {
+        Self { head, totals: Totals::default(), position, base: None, delta: Delta::new() }
+    }
+
+    /// The state of an image.
+    pub fn of_image(base: Arc<Mapped>) -> Self {
+        Self {
+            head: *base.head(),
+            totals: base.totals().clone(),
+            position: base.log_position(),
+            base: Some(base),
+            delta: Delta::new(),
+        }
+    }
+
+    /// The state after a commit that was folded into this one.
+    #[must_use]
+    pub fn apply(&self, folded: &Folded, position: Position) -> Self {
+        let mut delta = self.delta.clone();
+        for effect in &folded.effects {
+            let hash = Mapped::hash(effect.namespace.as_str(), effect.key.as_str());
+            let changed = Changed { revision: folded.head.revision, entry: effect.after.clone() };
+            delta.insert(hash, &effect.namespace, &effect.key, changed);
+        }
+        Self { head: folded.head, totals: folded.totals.clone(), position, base: self.base.clone(), delta }
+    }
+
+    /// The same state at a later head: nothing that this view holds changed in between.
+    #[must_use]
+    pub(crate) fn advance(&self, head: Head, position: Position) -> Self {
+        Self { head, position, ..self.clone() }
+    }
+
+    /// The same state on a newer base, which was folded from a view between its base and itself.
+    #[must_use]
+    pub(crate) fn rebased(&self, base: Arc<Mapped>) -> Self {
+        let delta = self.delta.after(base.head().revision, Mapped::hash);
+        Self { delta, base: Some(base), ..self.clone() }
+    }
+
+    /// The head of the chain this state is the fold of.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The revision of this state.
+    pub fn revision(&self) -> u64 {
+        self.head.revision
+    }
+
+    /// Totals and digests.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Where the record of the head stands in the log: a hint where to read on.
+    pub fn position(&self) -> Position {
+        self.position
+    }
+
+    /// How many keys changed since the base image.
+    pub(crate) fn changed_keys(&self) -> usize {
+        self.delta.len()
+    }
+
+    /// About how many bytes of values changed since the base image.
+    pub(crate) fn changed_bytes(&self) -> u64 {
+        self.delta.bytes()
+    }
+
+    /// The entry of one key.
+    pub fn get(&self, namespace: &str, key: &str) -> Option<EntryRef<'_>> {
+        let hash = Mapped::hash(namespace, key);
+        match self.delta.get(hash, namespace, key) {
+            Some(changed) => changed.entry.as_ref().map(Entry::as_ref),
+            None => self.base.as_ref()?.get_hashed(hash, namespace, key),
+        }
+    }
+
+    /// The entries of one namespace whose keys begin with `prefix` and, if given, come after `after`, in byte order.
+    pub fn entries<'a>(
+        &'a self,
+        namespace: &'a str,
+        prefix: &'a str,
+        after: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a str, EntryRef<'a>)> {
+        let from = match after {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        let base = self.base.as_deref().map(|base| base.prefix(namespace, prefix, after));
+        let changed =
+            self.delta.keys(namespace, from).take_while(move |(key, _)| key.starts_with(prefix));
+        Merge { base: base.into_iter().flatten().peekable(), changed: changed.peekable() }
+    }
+
+    /// Every entry, in order of (namespace, key).
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str, EntryRef<'_>)> {
+        self.totals.namespaces().flat_map(|(namespace, _)| {
+            let namespace = namespace.as_str();
+            self.entries(namespace, "", None).map(move |(key, entry)| (namespace, key, entry))
+        })
+    }
+}
+
+/// Base entries overlaid with what changed, both in byte order of keys.
+struct Merge<B: Iterator, C: Iterator> {
+    base: Peekable<B>,
+    changed: Peekable<C>,
+}
+
+impl<'a, B, C> Iterator for Merge<B, C>
+where
+    B: Iterator<Item = (&'a str, EntryRef<'a>)>,
+    C: Iterator<Item = (&'a str, &'a Changed)>,
+{
+    type Item = (&'a str, EntryRef<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let Some((key, _)) = self.changed.peek() else { return self.base.next() };
+            if let Some(below) = self.base.next_if(|(base, _)| base < key) {
+                return Some(below);
+            }
+            let (key, changed) = self.changed.next()?;
+            self.base.next_if(|(base, _)| *base == key);
+            if let Some(entry) = &changed.entry {
+                return Some((key, entry.as_ref()));
+            }
+        }
+    }
+}
