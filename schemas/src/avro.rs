@@ -6,18 +6,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{LazyLock, Mutex, Once, PoisonError};
+use std::sync::{Arc, LazyLock};
 
-use apache_avro::Schema;
-use apache_avro::rabin::Rabin;
-use apache_avro::reader::datum::GenericDatumReader;
-use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::Bytes;
 
-use crate::head::hex_traits;
+use crate::schema::{Interned, MAX_RECORD_BYTES, intern};
 use crate::{
-    Change, Commit, Digest, Entry, Frozen, FrozenError, Genesis, Hash, Key, Namespace,
-    SCHEMAS_NAMESPACE, Totals, fold, understood,
+    Change, Commit, Digest, Entry, Fingerprint, Frozen, FrozenError, Genesis, Hash, Namespace,
+    SCHEMAS_NAMESPACE, SchemaError, Totals, fold, understood,
 };
 
 const COMMIT_SCHEMA: &str = include_str!("../avro/commit.avsc");
@@ -25,47 +21,6 @@ const GENESIS_SCHEMA: &str = include_str!("../avro/genesis.avsc");
 
 /// What a marker record begins with: no commit, never accepted, never counted.
 pub const MARKER_MAGIC: &[u8; 2] = b"HM";
-
-/// The most one decode may allocate, in bytes.
-const MAX_ALLOCATION_BYTES: usize = 8 * 1024 * 1024;
-/// The largest record a reader decodes, in bytes: well above what any writer may append.
-const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
-/// The largest schema a log may carry, in bytes of JSON.
-const MAX_SCHEMA_BYTES: usize = 256 * 1024;
-/// The most schemas a process keeps: each stays for its life.
-const MAX_SCHEMAS: usize = 256;
-
-/// The CRC-64-AVRO fingerprint of a schema's canonical form, little-endian, as single-object encoding has it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Fingerprint(pub [u8; 8]);
-hex_traits!(Fingerprint, 8);
-
-impl Fingerprint {
-    /// Where the log carries the schema of this fingerprint, in [`SCHEMAS_NAMESPACE`].
-    #[expect(clippy::expect_used, reason = "hex is always a key")]
-    pub fn key(&self) -> Key {
-        Key::parse(&self.to_string()).expect("hex is a key")
-    }
-}
-
-/// Why a schema cannot be used.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum SchemaError {
-    /// It is not an Avro schema of a record.
-    #[error("not a usable Avro schema: {0}")]
-    Unusable(String),
-    /// It is filed under a fingerprint that is not its own.
-    #[error("the schema filed under {filed} has the fingerprint {actual}")]
-    Misfiled {
-        /// Where it stands.
-        filed: Fingerprint,
-        /// What it is.
-        actual: Fingerprint,
-    },
-    /// This process holds too many schemas already.
-    #[error("more than {MAX_SCHEMAS} schemas")]
-    TooMany,
-}
 
 /// Why a record that continues the chain cannot be applied: the reader keeps its last good state.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -90,77 +45,12 @@ pub enum DecodeError {
     Header,
 }
 
-/// A schema ready for use. Interned for the life of the process, because the codec borrows from it.
-struct Interned {
-    reader: GenericDatumReader<'static>,
-    writer: GenericDatumWriter<'static>,
-    fingerprint: Fingerprint,
-}
-
-fn intern(json: &str) -> Result<&'static Interned, SchemaError> {
-    static ALL: LazyLock<Mutex<HashMap<Fingerprint, &'static Interned>>> =
-        LazyLock::new(Mutex::default);
-    static LIMIT: Once = Once::new();
-    LIMIT.call_once(|| {
-        apache_avro::util::max_allocation_bytes(MAX_ALLOCATION_BYTES);
-    });
-    if json.len() > MAX_SCHEMA_BYTES {
-        return Err(SchemaError::Unusable(format!("{} bytes of JSON", json.len())));
-    }
-    let unusable = |error: apache_avro::Error| SchemaError::Unusable(error.to_string());
-    let schema = Schema::parse_str(json).map_err(unusable)?;
-    let fingerprint = schema.fingerprint::<Rabin>();
-    let fingerprint = <[u8; 8]>::try_from(fingerprint.bytes.as_slice())
-        .map_err(|_| SchemaError::Unusable("no 8-byte fingerprint".into()))?;
-    let fingerprint = Fingerprint(fingerprint);
-    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = all.get(&fingerprint) {
-        return Ok(known);
-    }
-    if all.len() >= MAX_SCHEMAS {
-        return Err(SchemaError::TooMany);
-    }
-    if !matches!(schema, Schema::Record(_)) {
-        return Err(SchemaError::Unusable("not a record".into()));
-    }
-    if is_recursive(&schema, &mut Vec::new()) {
-        return Err(SchemaError::Unusable("recursive".into()));
-    }
-    let schema: &'static Schema = Box::leak(Box::new(schema));
-    let reader =
-        GenericDatumReader::builder(schema).human_readable(false).build().map_err(unusable)?;
-    let writer =
-        GenericDatumWriter::builder(schema).human_readable(false).build().map_err(unusable)?;
-    let interned: &'static Interned = Box::leak(Box::new(Interned { reader, writer, fingerprint }));
-    all.insert(fingerprint, interned);
-    Ok(interned)
-}
-
-/// Whether a type contains itself: data of such a type could nest without bound.
-fn is_recursive(schema: &Schema, enclosing: &mut Vec<String>) -> bool {
-    match schema {
-        Schema::Ref { name } => enclosing.contains(&name.to_string()),
-        Schema::Array(array) => is_recursive(&array.items, enclosing),
-        Schema::Map(map) => is_recursive(&map.types, enclosing),
-        Schema::Union(union) => {
-            union.variants().iter().any(|variant| is_recursive(variant, enclosing))
-        }
-        Schema::Record(record) => {
-            enclosing.push(record.name.to_string());
-            let found = record.fields.iter().any(|field| is_recursive(&field.schema, enclosing));
-            enclosing.pop();
-            found
-        }
-        _ => false,
-    }
-}
-
 #[expect(clippy::expect_used, reason = "the schemas on file are checked by every test")]
 static COMMIT: LazyLock<&'static Interned> =
-    LazyLock::new(|| intern(COMMIT_SCHEMA).expect("commit.avsc is a schema"));
+    LazyLock::new(|| intern(COMMIT_SCHEMA, None).expect("commit.avsc is a schema"));
 #[expect(clippy::expect_used, reason = "the schemas on file are checked by every test")]
 static GENESIS: LazyLock<&'static Interned> =
-    LazyLock::new(|| intern(GENESIS_SCHEMA).expect("genesis.avsc is a schema"));
+    LazyLock::new(|| intern(GENESIS_SCHEMA, None).expect("genesis.avsc is a schema"));
 
 /// The schema (JSON text) this build writes commits in.
 pub fn commit_schema() -> &'static str {
@@ -263,7 +153,7 @@ impl Genesis {
     /// # Errors
     /// [`SchemaError`] when the schema it carries cannot be used.
     pub fn commit(&self) -> Result<Commit, SchemaError> {
-        let fingerprint = intern(&self.schema)?.fingerprint;
+        let fingerprint = intern(&self.schema, None)?.fingerprint;
         #[expect(clippy::expect_used, reason = "a constant that every test parses")]
         let namespace = Namespace::parse(SCHEMAS_NAMESPACE).expect("a namespace");
         let mut commit = Commit {
@@ -317,10 +207,10 @@ fn decode<T: serde::de::DeserializeOwned>(
 }
 
 /// The writer's schemas one stream has carried so far. A reader starts with none, learns genesis' first and
-/// then whatever is put under [`SCHEMAS_NAMESPACE`]; one that starts from an image learns those in it.
+/// then whatever is put under [`SCHEMAS_NAMESPACE`]; one that starts from an image learns those in it. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Codec {
-    known: HashMap<Fingerprint, &'static Interned>,
+    known: Arc<HashMap<Fingerprint, &'static Interned>>,
 }
 
 impl fmt::Debug for Codec {
@@ -340,11 +230,10 @@ impl Codec {
         let filed = Fingerprint::from_hex(filed).ok_or_else(|| {
             SchemaError::Unusable(format!("filed under {filed:?}, not a fingerprint"))
         })?;
-        let interned = intern(text)?;
-        if interned.fingerprint != filed {
-            return Err(SchemaError::Misfiled { filed, actual: interned.fingerprint });
+        let schema = intern(text, Some(filed))?;
+        if !self.known.contains_key(&filed) {
+            Arc::make_mut(&mut self.known).insert(filed, schema);
         }
-        self.known.insert(filed, interned);
         Ok(())
     }
 

@@ -10,6 +10,10 @@ use crate::{Digest, Hash, Key, Namespace, StreamId};
 /// The system namespace that holds the log's own Avro schemas, keyed by fingerprint.
 pub const SCHEMAS_NAMESPACE: &str = "_schemas";
 
+/// The most changes, expects or attributes one commit may hold. A reader stops at a commit with more, so that no
+/// record can make it allocate far more than its own bytes: a writer must refuse it first.
+pub const MAX_ITEMS: usize = 8192;
+
 /// The identity of a write through all its tries (UUIDv7).
 pub type CommitId = uuid::Uuid;
 
@@ -40,15 +44,15 @@ pub struct Commit {
     #[serde(default)]
     pub idempotency: Option<Idempotency>,
     /// Preconditions its writer checked at the commit before.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::list")]
     pub expects: Vec<Expect>,
     /// The changes; none for a barrier of the system's own.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::list")]
     pub changes: Vec<Change>,
     /// The digest of the state it leads to.
     pub digest: Digest,
     /// Free text by name: `traceparent`, `tool`, `ticket` ….
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::map")]
     pub attributes: BTreeMap<String, String>,
 }
 
@@ -254,3 +258,74 @@ macro_rules! signed {
 }
 signed!(int, u32, i32);
 signed!(long, u64, i64);
+
+/// Lists and maps that end at [`MAX_ITEMS`].
+mod bounded {
+    use std::collections::BTreeMap;
+    use std::fmt;
+    use std::marker::PhantomData;
+
+    use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+    use super::MAX_ITEMS;
+
+    pub(super) fn list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+        from: D,
+    ) -> Result<Vec<T>, D::Error> {
+        from.deserialize_seq(List(PhantomData))
+    }
+
+    pub(super) fn map<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<String, String>, D::Error> {
+        from.deserialize_map(Map)
+    }
+
+    fn too_many<E: Error>() -> E {
+        E::custom(format_args!("more than {MAX_ITEMS} items"))
+    }
+
+    struct List<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {MAX_ITEMS}")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
+            // The count a record claims is not worth an allocation: it may be anything.
+            let claimed = items.size_hint().unwrap_or_default();
+            let mut list = Vec::with_capacity(claimed.min(16));
+            while let Some(item) = items.next_element()? {
+                if list.len() == MAX_ITEMS {
+                    return Err(too_many());
+                }
+                list.push(item);
+            }
+            Ok(list)
+        }
+    }
+
+    struct Map;
+
+    impl<'de> Visitor<'de> for Map {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a map of at most {MAX_ITEMS}")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((key, value)) = items.next_entry()? {
+                if map.len() == MAX_ITEMS {
+                    return Err(too_many());
+                }
+                map.insert(key, value);
+            }
+            Ok(map)
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! What a commit does: the one place that knows.
 
+use std::collections::HashMap;
+
 use crate::{Change, Commit, Digest, Entry, Expect, Hash, Head, Key, Namespace, Totals};
 
 /// What a commit does to one key.
@@ -78,14 +80,14 @@ pub fn fold(
     });
     let mut totals = totals.clone();
     let mut effects: Vec<Effect> = Vec::with_capacity(commit.changes.len());
-    for change in &commit.changes {
+    for change in last_of_each_key(&commit.changes) {
         let (namespace, key) = (change.namespace(), change.key());
         let before = lookup(namespace, key);
         let after = match change {
             Change::Put { content_type, value, .. } => Some(Entry {
                 content_type: content_type.clone(),
                 value: value.clone(),
-                version: before.as_ref().map_or(1, |b| b.version + 1),
+                version: before.as_ref().map_or(1, |b| b.version.saturating_add(1)),
                 create_revision: before.as_ref().map_or(revision, |b| b.create_revision),
                 mod_revision: revision,
                 updated_at_ms: commit.at_ms,
@@ -106,4 +108,21 @@ pub fn fold(
             Some(Divergence::Digest { revision, ours: totals.digest(), theirs: commit.digest });
     }
     Folded { effects, head, totals, divergence }
+}
+
+/// A key appears once in a commit. Where a faulty writer let it appear again the last change counts alone,
+/// so that effects and digests stay those of the entries.
+fn last_of_each_key(changes: &[Change]) -> impl Iterator<Item = &Change> {
+    let last: HashMap<_, _> = match changes {
+        [] | [_] => HashMap::new(),
+        changes => changes
+            .iter()
+            .enumerate()
+            .map(|(index, change)| ((change.namespace(), change.key()), index))
+            .collect(),
+    };
+    changes.iter().enumerate().filter_map(move |(index, change)| {
+        let at = last.get(&(change.namespace(), change.key()));
+        at.is_none_or(|last| *last == index).then_some(change)
+    })
 }

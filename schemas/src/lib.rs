@@ -13,14 +13,16 @@ mod digest;
 mod fold;
 mod head;
 mod name;
+mod schema;
 mod state;
 
 pub use avro::{
-    Codec, DecodeError, Fingerprint, MARKER_MAGIC, SchemaError, commit_fingerprint, commit_schema,
-    encode_commit, encode_genesis, encode_marker, marker_nonce,
+    Codec, DecodeError, MARKER_MAGIC, commit_fingerprint, commit_schema, encode_commit,
+    encode_genesis, encode_marker, marker_nonce,
 };
 pub use commit::{
-    Change, Commit, CommitId, Entry, EntryRef, Expect, Genesis, Idempotency, SCHEMAS_NAMESPACE,
+    Change, Commit, CommitId, Entry, EntryRef, Expect, Genesis, Idempotency, MAX_ITEMS,
+    SCHEMAS_NAMESPACE,
 };
 pub use digest::{Digest, NamespaceTotals, Totals, entry_digest};
 pub use fold::{Divergence, Effect, Folded, fold};
@@ -29,7 +31,5 @@ pub use head::{
     understood,
 };
 pub use name::{Key, MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, NameError, Namespace, StreamName};
+pub use schema::{Fingerprint, MAX_RECORD_BYTES, SchemaError};
 pub use state::State;
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests;
