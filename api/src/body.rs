@@ -1,0 +1,562 @@
+//! Bodies of answers.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use headwater_schemas::{
+    Change, Commit, CommitId, Digest, EntryRef, Hash, Key, Namespace, NamespaceTotals, StreamId,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use crate::value::{Value, ValueError, present};
+use crate::{Failure, Time};
+
+/// An entry: the current value of a key, or an older one.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct EntryBody {
+    /// The namespace of the key.
+    #[schema(value_type = String)]
+    pub namespace: Namespace,
+    /// The key.
+    #[schema(value_type = String)]
+    pub key: Key,
+    /// The media type of the value.
+    pub content_type: String,
+    /// JSON, or a string for UTF-8 `text/*`.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub value: Option<Box<RawValue>>,
+    /// The bytes of every other value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_base64: Option<String>,
+    /// The size of the value, in bytes.
+    pub size: u64,
+    /// 1, 2, 3 … since the key was created.
+    pub version: u64,
+    /// The revision that created the key.
+    pub create_revision: u64,
+    /// The revision that last changed it.
+    pub mod_revision: u64,
+    /// The time of that commit.
+    #[schema(value_type = String, format = "date-time")]
+    pub updated_at: Time,
+    /// Who made that commit.
+    pub actor: String,
+}
+
+impl EntryBody {
+    /// An entry with its value.
+    pub fn new(namespace: &Namespace, key: &Key, entry: EntryRef<'_>) -> Self {
+        let Value { value, value_base64 } = Value::show(entry.content_type, entry.value);
+        Self { value, value_base64, ..Self::without_value(namespace, key, entry) }
+    }
+
+    /// An entry without its value, for `keys_only`.
+    pub fn without_value(namespace: &Namespace, key: &Key, entry: EntryRef<'_>) -> Self {
+        Self {
+            namespace: namespace.clone(),
+            key: key.clone(),
+            content_type: entry.content_type.to_owned(),
+            value: None,
+            value_base64: None,
+            size: entry.value.len() as u64,
+            version: entry.version,
+            create_revision: entry.create_revision,
+            mod_revision: entry.mod_revision,
+            updated_at: Time(entry.updated_at_ms),
+            actor: entry.actor.to_owned(),
+        }
+    }
+
+    /// The bytes of the value; JSON comes back without white space around it.
+    ///
+    /// # Errors
+    /// [`ValueError`] when the answer has no value of its type.
+    pub fn bytes(&self) -> Result<Bytes, ValueError> {
+        Value { value: self.value.clone(), value_base64: self.value_base64.clone() }
+            .bytes(&self.content_type)
+    }
+}
+
+/// What a change did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Op {
+    /// Set a value.
+    Put,
+    /// Removed a key.
+    Delete,
+}
+
+/// One change of a commit.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ChangeBody {
+    /// What it did.
+    pub op: Op,
+    /// The namespace of the key.
+    #[schema(value_type = String)]
+    pub namespace: Namespace,
+    /// The key.
+    #[schema(value_type = String)]
+    pub key: Key,
+    /// The media type of a value that was put.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// JSON, or a string for UTF-8 `text/*`.
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<serde_json::Value>)]
+    pub value: Option<Box<RawValue>>,
+    /// The bytes of every other value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_base64: Option<String>,
+    /// The version a put gave the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+}
+
+impl From<&Change> for ChangeBody {
+    fn from(change: &Change) -> Self {
+        let bare = Self {
+            op: Op::Delete,
+            namespace: change.namespace().clone(),
+            key: change.key().clone(),
+            content_type: None,
+            value: None,
+            value_base64: None,
+            version: None,
+        };
+        match change {
+            Change::Delete { .. } => bare,
+            Change::Put { content_type, value, version, .. } => {
+                let Value { value, value_base64 } = Value::show(content_type, value);
+                Self {
+                    op: Op::Put,
+                    content_type: Some(content_type.to_string()),
+                    value,
+                    value_base64,
+                    version: Some(*version),
+                    ..bare
+                }
+            }
+        }
+    }
+}
+
+/// A commit.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CommitBody {
+    /// Its number.
+    pub revision: u64,
+    /// BLAKE3 of its record.
+    #[schema(value_type = String)]
+    pub hash: Hash,
+    /// The hash of the record before it.
+    #[schema(value_type = String)]
+    pub parent: Hash,
+    /// The identity of the write.
+    #[schema(value_type = String, format = "uuid")]
+    pub commit_id: CommitId,
+    /// When it was made.
+    #[schema(value_type = String, format = "date-time")]
+    pub at: Time,
+    /// Who made it.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Free text by name.
+    pub attributes: BTreeMap<String, String>,
+    /// What it did; nothing for a barrier of the system's own.
+    pub changes: Vec<ChangeBody>,
+}
+
+impl CommitBody {
+    /// A commit, whose record hashes to `hash`.
+    pub fn new(commit: &Commit, hash: Hash) -> Self {
+        Self {
+            revision: commit.revision,
+            hash,
+            parent: commit.parent,
+            commit_id: commit.commit_id,
+            at: Time(commit.at_ms),
+            actor: commit.actor.to_string(),
+            reason: commit.reason.clone(),
+            attributes: commit.attributes.clone(),
+            changes: commit.changes.iter().map(ChangeBody::from).collect(),
+        }
+    }
+}
+
+/// One change of a [`ReceiptBody`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReceiptChange {
+    /// The namespace of the key.
+    #[schema(value_type = String)]
+    pub namespace: Namespace,
+    /// The key.
+    #[schema(value_type = String)]
+    pub key: Key,
+    /// What was done.
+    pub op: Op,
+    /// The version a put gave the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+}
+
+/// What a write is answered with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReceiptBody {
+    /// The revision of the commit.
+    pub revision: u64,
+    /// BLAKE3 of its record.
+    #[schema(value_type = String)]
+    pub hash: Hash,
+    /// The identity of the write; null when there was nothing to commit.
+    #[schema(value_type = Option<String>, format = "uuid")]
+    pub commit_id: Option<CommitId>,
+    /// When it was made.
+    #[schema(value_type = String, format = "date-time")]
+    pub at: Time,
+    /// What was done.
+    pub changes: Vec<ReceiptChange>,
+    /// The version a single put gave its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+}
+
+impl ReceiptBody {
+    /// The receipt of a commit, whose record hashes to `hash`.
+    pub fn new(commit: &Commit, hash: Hash) -> Self {
+        let change = |change: &Change| ReceiptChange {
+            namespace: change.namespace().clone(),
+            key: change.key().clone(),
+            op: if matches!(change, Change::Put { .. }) { Op::Put } else { Op::Delete },
+            version: match change {
+                Change::Put { version, .. } => Some(*version),
+                Change::Delete { .. } => None,
+            },
+        };
+        Self {
+            revision: commit.revision,
+            hash,
+            commit_id: Some(commit.commit_id),
+            at: Time(commit.at_ms),
+            changes: commit.changes.iter().map(change).collect(),
+            version: None,
+        }
+    }
+
+    /// The receipt of `PUT`: with the version at the top.
+    pub fn of_put(commit: &Commit, hash: Hash) -> Self {
+        let receipt = Self::new(commit, hash);
+        Self { version: receipt.changes.first().and_then(|change| change.version), ..receipt }
+    }
+}
+
+/// A page of a namespace's entries.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ListBody {
+    /// The namespace.
+    #[schema(value_type = String)]
+    pub namespace: Namespace,
+    /// The revision all pages show.
+    pub revision: u64,
+    /// The chain hash there.
+    #[schema(value_type = String)]
+    pub hash: Hash,
+    /// In byte order of keys.
+    pub entries: Vec<EntryBody>,
+    /// The cursor of the next page; null at the end.
+    pub next: Option<String>,
+}
+
+/// What one namespace holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NamespaceBody {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: Namespace,
+    /// How many entries.
+    pub entries: u64,
+    /// How many bytes their values have together.
+    pub bytes: u64,
+    /// The last revision that changed anything in it.
+    pub mod_revision: u64,
+    /// The digest of its entries.
+    #[schema(value_type = String)]
+    pub digest: Digest,
+}
+
+impl NamespaceBody {
+    /// A namespace with its totals.
+    pub fn new(name: &Namespace, totals: &NamespaceTotals) -> Self {
+        let NamespaceTotals { entries, bytes, mod_revision, digest } = *totals;
+        Self { name: name.clone(), entries, bytes, mod_revision, digest }
+    }
+}
+
+/// A page of namespaces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NamespacesBody {
+    /// The revision all pages show.
+    pub revision: u64,
+    /// In byte order of names.
+    pub namespaces: Vec<NamespaceBody>,
+    /// The cursor of the next page; null at the end.
+    pub next: Option<String>,
+}
+
+/// A page of commits.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CommitsBody {
+    /// Whole commits.
+    pub commits: Vec<CommitBody>,
+    /// The cursor of the next page; null at the end.
+    pub next: Option<String>,
+}
+
+/// What a server says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StatusBody {
+    /// The name of the stream.
+    pub stream: String,
+    /// Its id.
+    #[schema(value_type = String)]
+    pub stream_id: StreamId,
+    /// The revision this server has applied.
+    pub revision: u64,
+    /// The chain hash there.
+    #[schema(value_type = String)]
+    pub hash: Hash,
+    /// The digest of the state.
+    #[schema(value_type = String)]
+    pub digest: Digest,
+    /// How many entries the state has.
+    pub entries: u64,
+    /// How many bytes all values have together.
+    pub bytes: u64,
+    /// The log it reads.
+    pub log: LogBody,
+    /// What this process does: `serve`, `publisher`, `relay`, `snapshotter`.
+    pub role: String,
+    /// The version of the program.
+    pub version: String,
+    /// When the process started.
+    #[schema(value_type = String, format = "date-time")]
+    pub started_at: Time,
+    /// How many revisions behind the head it knows of.
+    pub lag_revisions: u64,
+    /// The time of the last commit; null before the first.
+    #[schema(value_type = Option<String>, format = "date-time")]
+    pub last_commit_at: Option<Time>,
+    /// What it is at: `bootstrapping`, `following` ….
+    pub phase: String,
+}
+
+/// The log a server reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LogBody {
+    /// `memory`, `embedded` or `kafka`.
+    pub kind: String,
+    /// Where the head's record stands.
+    pub position: u64,
+    /// A directory, or `topic@brokers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
+    /// On Kafka, the id of the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_id: Option<String>,
+}
+
+/// How a key would change or did change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// It was absent.
+    Added,
+    /// It has another value.
+    Changed,
+    /// It is gone.
+    Removed,
+}
+
+/// One change of a dry run.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PreviewBody {
+    /// The namespace of the key.
+    #[schema(value_type = String)]
+    pub namespace: Namespace,
+    /// The key.
+    #[schema(value_type = String)]
+    pub key: Key,
+    /// What would become of it.
+    pub kind: ChangeKind,
+    /// The entry now.
+    pub old: Option<EntryBody>,
+    /// The entry as it would be.
+    pub new: Option<EntryBody>,
+}
+
+/// What a dry run is answered with.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct DryRunBody {
+    /// Whether the commit would be accepted.
+    pub would_succeed: bool,
+    /// The revision it was evaluated at.
+    pub revision: u64,
+    /// What would change.
+    pub changes: Vec<PreviewBody>,
+    /// Every precondition that does not hold.
+    pub failures: Vec<Failure>,
+}
+
+/// What an image is: the manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ManifestBody {
+    /// Its file name, `<revision>-<hash>.hwi`.
+    pub name: String,
+    /// The stream.
+    #[schema(value_type = String)]
+    pub stream_id: StreamId,
+    /// The revision it shows.
+    pub revision: u64,
+    /// The chain hash there.
+    #[schema(value_type = String)]
+    pub hash: Hash,
+    /// The state digest.
+    #[schema(value_type = String)]
+    pub digest: Digest,
+    /// How many entries.
+    pub entries: u64,
+    /// The size of the wire form, in bytes.
+    pub bytes: u64,
+    /// BLAKE3 of the wire form.
+    #[schema(value_type = String)]
+    pub blake3: Hash,
+    /// When it was cut.
+    #[schema(value_type = String, format = "date-time")]
+    pub created_at: Time,
+    /// Where to go on reading in the log.
+    pub log_position: u64,
+    /// Its blocks.
+    pub blocks: Vec<ManifestBlock>,
+}
+
+/// One block of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ManifestBlock {
+    /// Where it begins in the wire form.
+    pub offset: u64,
+    /// Its compressed size.
+    pub bytes: u64,
+    /// BLAKE3 of its uncompressed bytes.
+    #[schema(value_type = String)]
+    pub blake3: Hash,
+    /// `namespace/key` of its first record.
+    pub first_key: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry<'a>(content_type: &'a str, value: &'a [u8]) -> EntryRef<'a> {
+        EntryRef {
+            content_type,
+            value,
+            version: 2,
+            create_revision: 3,
+            mod_revision: 5,
+            updated_at_ms: 0,
+            actor: "zoë",
+        }
+    }
+
+    fn names() -> (Namespace, Key) {
+        ("a.b".parse().unwrap(), "db/pool".parse().unwrap())
+    }
+
+    #[test]
+    fn an_entry_reads_as_the_api_says() {
+        let (namespace, key) = names();
+        let body = EntryBody::new(&namespace, &key, entry("application/json", b"{\"a\":  1}"));
+        assert_eq!(
+            serde_json::to_string(&body).unwrap(),
+            "{\"namespace\":\"a.b\",\"key\":\"db/pool\",\"content_type\":\"application/json\",\"value\":{\"a\":  1},\"size\":9,\
+             \"version\":2,\"create_revision\":3,\"mod_revision\":5,\"updated_at\":\"1970-01-01T00:00:00.000Z\",\"actor\":\"zoë\"}"
+        );
+        let bare =
+            EntryBody::without_value(&namespace, &key, entry("application/json", b"{\"a\":  1}"));
+        assert!(!serde_json::to_string(&bare).unwrap().contains("value"));
+    }
+
+    #[test]
+    fn values_survive_the_way_to_a_client() {
+        let (namespace, key) = names();
+        for (content_type, value) in [
+            ("application/json", b"null".as_slice()),
+            ("application/json", b"[1, 2.50]"),
+            ("text/plain", b"a\tb"),
+            ("text/plain", b"\xff"),
+            ("image/png", b"\0"),
+        ] {
+            let json = serde_json::to_string(&EntryBody::new(
+                &namespace,
+                &key,
+                entry(content_type, value),
+            ))
+            .unwrap();
+            let body: EntryBody = serde_json::from_str(&json).unwrap();
+            assert_eq!(body.bytes().unwrap(), value, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_commit_and_its_receipt_read_as_the_api_says() {
+        let (namespace, key) = names();
+        let commit = Commit {
+            stream_id: StreamId([1; 16]),
+            format: headwater_schemas::FORMAT,
+            revision: 7,
+            parent: Hash([2; 32]),
+            commit_id: uuid::Uuid::nil(),
+            at_ms: 1,
+            actor: "a".into(),
+            reason: None,
+            idempotency: None,
+            expects: Vec::new(),
+            changes: vec![
+                Change::Put {
+                    namespace: namespace.clone(),
+                    key: key.clone(),
+                    content_type: "text/plain".into(),
+                    value: "x".into(),
+                    version: 4,
+                },
+                Change::Delete { namespace, key },
+            ],
+            digest: Digest::default(),
+            attributes: BTreeMap::new(),
+        };
+        let value = serde_json::to_value(CommitBody::new(&commit, Hash([3; 32]))).unwrap();
+        assert_eq!(
+            value["changes"],
+            serde_json::json!([
+                {"op": "put", "namespace": "a.b", "key": "db/pool", "content_type": "text/plain", "value": "x", "version": 4},
+                {"op": "delete", "namespace": "a.b", "key": "db/pool"},
+            ])
+        );
+        assert_eq!((value["reason"].is_null(), value["hash"].as_str().unwrap().len()), (true, 64));
+        let receipt = serde_json::to_value(ReceiptBody::of_put(&commit, Hash([3; 32]))).unwrap();
+        assert_eq!(
+            (receipt["version"].as_u64(), receipt["at"].as_str()),
+            (Some(4), Some("1970-01-01T00:00:00.001Z"))
+        );
+        let receipt = serde_json::to_value(ReceiptBody::new(&commit, Hash([3; 32]))).unwrap();
+        assert_eq!(
+            (receipt.get("version"), receipt["changes"][0]["version"].as_u64()),
+            (None, Some(4))
+        );
+    }
+}
