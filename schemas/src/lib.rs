@@ -15,6 +15,7 @@ mod head;
 mod name;
 mod schema;
 mod state;
+mod vet;
 
 pub use avro::{
     Codec, DecodeError, MARKER_MAGIC, commit_fingerprint, commit_schema, encode_commit,

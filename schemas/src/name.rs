@@ -54,7 +54,8 @@ impl Namespace {
                 return refuse("has an empty segment; write a single dot between segments");
             };
             let starts_well = first.is_ascii_lowercase() || first.is_ascii_digit();
-            if !starts_well && !(index == 0 && *first == b'_') {
+            let system = index == 0 && *first == b'_';
+            if !starts_well && !system {
                 return refuse("each segment must start with a-z or 0-9");
             }
             let allowed =

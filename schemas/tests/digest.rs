@@ -1,4 +1,5 @@
 //! Equal revision must mean equal digest everywhere.
+#![allow(clippy::unwrap_used, reason = "a test's own set-up")]
 
 mod support;
 
