@@ -8,39 +8,47 @@
 
 mod at;
 mod body;
+mod code;
 mod cursor;
 mod duration;
+mod expected;
 mod frame;
 pub mod header;
+mod manifest;
 mod media;
 mod openapi;
 pub mod paths;
 mod problem;
+mod refusal;
 mod request;
+mod status;
 mod tags;
 mod time;
 mod value;
 
 pub use at::At;
 pub use body::{
-    ChangeBody, ChangeKind, CommitBody, CommitsBody, DryRunBody, EntryBody, ListBody, LogBody,
-    ManifestBlock, ManifestBody, NamespaceBody, NamespacesBody, Op, PreviewBody, ReceiptBody,
-    ReceiptChange, StatusBody,
+    ChangeBody, ChangeKind, CommitBody, CommitsBody, DryRunBody, EntryBody, ListBody,
+    NamespaceBody, NamespacesBody, Op, PreviewBody, ReceiptBody, ReceiptChange,
 };
+pub use code::Code;
 pub use cursor::{Cursor, CursorError, CursorKind};
 pub use duration::{DurationError, MAX_DURATION, format_duration, parse_duration};
+pub use expected::{Expected, Failure};
 pub use frame::{Frame, FrameDecoder, FrameError, MAX_FRAME_BYTES};
+pub use manifest::{ManifestBlock, ManifestBody};
 pub use media::{
     DEFAULT_MEDIA_TYPE, MAX_MEDIA_TYPE_BYTES, accepts, effective_media_type, essence, is_json,
     is_text,
 };
 pub use openapi::Components;
-pub use problem::{Code, Expected, Failure, Problem};
+pub use problem::Problem;
 pub use request::{
     ChangeRequest, CommitRequest, ExpectRequest, Guard, GuardRequest, MAX_ACTOR_BYTES,
     MAX_ATTRIBUTES, MAX_REASON_BYTES, Proposal, ProposedChange, ProposedOp, PutRequest, actor_from,
     reason_from,
 };
+pub use status::{LogBody, StatusBody};
 pub use tags::{EntityTag, EntityTags, TagError, etag};
 pub use time::{Time, TimeError};
 pub use value::{JsonError, Value, ValueError, check_json};

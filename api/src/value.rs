@@ -106,11 +106,7 @@ pub fn check_json(bytes: &[u8]) -> Result<(), JsonError> {
     let text = std::str::from_utf8(bytes)
         .map_err(|error| at(error.valid_up_to(), "bytes are not UTF-8"))?;
     if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
-        return Err(JsonError {
-            message: bare_message(&error),
-            line: error.line(),
-            column: error.column().max(1),
-        });
+        return Err(JsonError::new(&error, text));
     }
     match too_deep(bytes) {
         Some(offset) => Err(at(offset, "nested deeper than 128 levels")),
@@ -118,10 +114,21 @@ pub fn check_json(bytes: &[u8]) -> Result<(), JsonError> {
     }
 }
 
-/// serde_json's message without the place, which stands in fields of its own.
-pub(crate) fn bare_message(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    message.rsplit_once(" at line ").map_or(message.clone(), |(bare, _)| bare.to_owned())
+impl JsonError {
+    /// What serde_json found in `text`, with a place counted from 1. serde_json counts a line break as column 0
+    /// of the next line; here it is what follows the last character of its own.
+    pub fn new(error: &serde_json::Error, text: &str) -> Self {
+        let (line, column) = match (error.line(), error.column()) {
+            (line @ 2.., 0) => {
+                let cut = text.split('\n').nth(line - 2).unwrap_or_default();
+                (line - 1, cut.len() + 1)
+            }
+            (line, column) => (line.max(1), column.max(1)),
+        };
+        let told = error.to_string();
+        let message = told.rsplit_once(" at line ").map_or(told.as_str(), |(bare, _)| bare);
+        Self { message: message.to_owned(), line, column }
+    }
 }
 
 /// Where valid JSON nests too deep.

@@ -1,0 +1,258 @@
+//! The problems there are: one constructor per code that has fields or a fixed text.
+
+use std::fmt;
+use std::time::Duration;
+
+use headwater_schemas::{Key, Namespace, StreamId};
+
+use crate::{Code, Failure, JsonError, Problem};
+
+impl Problem {
+    /// The request has a mistake; `detail` names it.
+    pub fn invalid_request(detail: impl Into<String>) -> Self {
+        Self::new(Code::InvalidRequest, detail)
+    }
+
+    /// A namespace, key or stream that is no name.
+    pub fn invalid_name(error: &dyn fmt::Display) -> Self {
+        Self::new(Code::InvalidName, error.to_string())
+    }
+
+    /// What is not JSON, and where.
+    pub fn invalid_json(error: &JsonError) -> Self {
+        Self::new(Code::InvalidJson, error.to_string())
+            .with("line", error.line)
+            .with("column", error.column)
+    }
+
+    /// A cursor that cannot be used.
+    pub fn invalid_cursor(error: &dyn fmt::Display) -> Self {
+        Self::new(Code::InvalidCursor, error.to_string())
+    }
+
+    /// A namespace of the system's.
+    pub fn reserved_namespace(namespace: &Namespace) -> Self {
+        Self::new(
+            Code::ReservedNamespace,
+            format!("{namespace} is the system's; choose a namespace that does not start with _"),
+        )
+    }
+
+    /// No such key.
+    pub fn key_not_found(namespace: &Namespace, key: &Key) -> Self {
+        Self::new(Code::KeyNotFound, format!("there is no key {key} in {namespace}"))
+    }
+
+    /// A revision above the head.
+    pub fn revision_in_future(revision: u64, head: u64) -> Self {
+        Self::new(
+            Code::RevisionInFuture,
+            format!("revision {revision} is above the head, {head}; wait for it with min_revision={revision}"),
+        )
+        .with("head_revision", head)
+    }
+
+    /// No such resource.
+    pub fn not_found(path: &str) -> Self {
+        let path: String = path.chars().take(200).collect();
+        Self::new(
+            Code::NotFound,
+            format!("there is nothing at {path}; /openapi.json lists what there is"),
+        )
+    }
+
+    /// A method that is not allowed here.
+    pub fn method_not_allowed(method: &str) -> Self {
+        Self::new(
+            Code::MethodNotAllowed,
+            format!("{method} is not allowed here; the header Allow names the methods that are"),
+        )
+    }
+
+    /// None of the representations on offer is accepted.
+    pub fn not_acceptable(offered: &[&str]) -> Self {
+        Self::new(Code::NotAcceptable, format!("accept one of: {}", offered.join(", ")))
+    }
+
+    /// The request did not arrive in time.
+    pub fn request_timeout(limit: Duration) -> Self {
+        Self::new(
+            Code::RequestTimeout,
+            format!(
+                "the request did not arrive whole within {} s; send it again",
+                limit.as_secs_f32()
+            ),
+        )
+    }
+
+    /// A revision that is no longer kept.
+    pub fn revision_compacted(revision: u64, oldest_revision: u64) -> Self {
+        Self::new(
+            Code::RevisionCompacted,
+            format!("revision {revision} is no longer kept; the oldest is {oldest_revision}. Take an image from /v1/images/latest, or ask for a newer revision"),
+        )
+        .with("oldest_revision", oldest_revision)
+    }
+
+    /// Preconditions of a change set that do not hold: all of them.
+    pub fn conflict(failures: &[Failure]) -> Self {
+        let value = serde_json::to_value(failures).unwrap_or_default();
+        Self::new(
+            Code::Conflict,
+            format!("{} of the preconditions do not hold, nothing was written; read the keys in failures again", failures.len()),
+        )
+        .with("failures", value)
+    }
+
+    /// The same request is still under way.
+    pub fn idempotency_key_in_use() -> Self {
+        Self::new(
+            Code::IdempotencyKeyInUse,
+            "the first request with this Idempotency-Key is still under way; send it again in a moment",
+        )
+    }
+
+    /// The key belongs to another request.
+    pub fn idempotency_key_reused() -> Self {
+        Self::new(
+            Code::IdempotencyKeyReused,
+            "this Idempotency-Key was used for another request; use a fresh key for each request",
+        )
+    }
+
+    /// The server serves another stream.
+    pub fn wrong_stream(asked: &str, here: StreamId) -> Self {
+        let asked: String = asked.chars().take(64).collect();
+        Self::new(
+            Code::WrongStream,
+            format!("this server serves stream {here}, not {asked}; forget what was read from the other and begin anew"),
+        )
+        .with("stream_id", here.to_string())
+    }
+
+    /// The server's chain has another hash at the client's revision.
+    pub fn wrong_chain(revision: u64) -> Self {
+        Self::new(
+            Code::WrongChain,
+            format!("this server has another hash at revision {revision}; one of the two is not on the chain: bootstrap again elsewhere"),
+        )
+        .with("revision", revision)
+    }
+
+    /// `If-Match` or `If-None-Match` does not hold.
+    pub fn precondition_failed(current_revision: u64) -> Self {
+        let now = match current_revision {
+            0 => "the key is absent".to_owned(),
+            revision => format!("the key was last changed by revision {revision}"),
+        };
+        Self::new(
+            Code::PreconditionFailed,
+            format!("{now}, nothing was written; read it again and decide again"),
+        )
+        .with("current_revision", current_revision)
+    }
+
+    /// A content type that this call does not take.
+    pub fn unsupported_media_type(wanted: &str) -> Self {
+        Self::new(Code::UnsupportedMediaType, format!("send the header Content-Type: {wanted}"))
+    }
+
+    /// A range outside the file.
+    pub fn range_not_satisfiable(size: u64) -> Self {
+        Self::new(Code::RangeNotSatisfiable, format!("the file has {size} bytes"))
+    }
+
+    /// The request's headers are too large.
+    pub fn headers_too_large() -> Self {
+        Self::new(
+            Code::HeadersTooLarge,
+            "the request's line and headers are too large; send fewer or shorter ones",
+        )
+    }
+
+    /// A value over the limit, in bytes.
+    pub fn value_too_large(limit: usize, actual: usize) -> Self {
+        Self::over(Code::ValueTooLarge, limit, actual, "bytes; store a reference to it instead")
+    }
+
+    /// A commit over the limit, in bytes of encoded record.
+    pub fn commit_too_large(limit: usize, actual: usize) -> Self {
+        Self::over(Code::CommitTooLarge, limit, actual, "bytes; split it")
+    }
+
+    /// A commit with too many changes.
+    pub fn too_many_changes(limit: usize, actual: usize) -> Self {
+        Self::over(Code::TooManyChanges, limit, actual, "changes; split it")
+    }
+
+    fn over(code: Code, limit: usize, actual: usize, unit: &str) -> Self {
+        Self::new(code, format!("{actual}; the most is {limit} {unit}"))
+            .with("limit", limit)
+            .with("actual", actual)
+    }
+
+    /// Too much at once; `what` is full.
+    pub fn overloaded(what: &str) -> Self {
+        Self::new(
+            Code::Overloaded,
+            format!("{what}; nothing was done, try again after Retry-After"),
+        )
+    }
+
+    /// The log cannot be reached.
+    pub fn log_unavailable(why: &str) -> Self {
+        Self::new(
+            Code::LogUnavailable,
+            format!(
+                "the log cannot take writes now ({why}); nothing was handed to it, try again after Retry-After"
+            ),
+        )
+    }
+
+    /// Not ready yet.
+    pub fn not_ready(why: &str) -> Self {
+        Self::new(Code::NotReady, format!("{why}; try again after Retry-After"))
+    }
+
+    /// Eight conflicts in a row.
+    pub fn contended() -> Self {
+        Self::new(
+            Code::Contended,
+            "other writers were faster eight times in a row; nothing was written, try again after Retry-After",
+        )
+    }
+
+    /// The server drains.
+    pub fn shutting_down() -> Self {
+        Self::new(
+            Code::ShuttingDown,
+            "the server is shutting down; nothing was done, try another or again after Retry-After",
+        )
+    }
+
+    /// Nobody knows whether the write happened.
+    pub fn outcome_unknown() -> Self {
+        Self::new(
+            Code::OutcomeUnknown,
+            "the write may or may not have happened; retry it with the same Idempotency-Key, or read the key before you decide",
+        )
+    }
+
+    /// `min_revision` was not reached in time.
+    pub fn revision_not_reached(wanted: u64, reached: u64) -> Self {
+        Self::new(
+            Code::RevisionNotReached,
+            format!("revision {wanted} was not reached in time, this server is at {reached}; wait longer"),
+        )
+        .with("revision", reached)
+    }
+
+    /// Our own mistake; the cause stands in the server's log beside the id.
+    pub fn internal(id: &str) -> Self {
+        Self::new(
+            Code::Internal,
+            format!("the server made a mistake; its log has the cause beside {id}"),
+        )
+        .with("id", id)
+    }
+}
