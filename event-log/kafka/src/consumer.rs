@@ -1,0 +1,185 @@
+//! A consumer of the one partition: assigned once, at a place of our choosing, in nobody's group.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures::{FutureExt, StreamExt};
+use headwater_log::Seek;
+use headwater_schemas::{Position, Record};
+use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::{ClientConfig, Offset, Timestamp, TopicPartitionList};
+
+use crate::client::{Context, bury, config};
+use crate::settings::KafkaSettings;
+
+/// The one partition of a log.
+pub(crate) const PARTITION: i32 = 0;
+
+/// What a consumer had to say.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Record(Record),
+    /// Everything up to the end has been given.
+    End,
+    Trouble(KafkaError),
+}
+
+/// A consumer. Its messages wake the task that waits for them directly, from librdkafka's own thread, so no
+/// other thread stands in the way of a record.
+pub(crate) struct Consumer {
+    /// Present until it is dropped.
+    client: Option<StreamConsumer<Context>>,
+    topic: String,
+    timeout: std::time::Duration,
+    /// A second assignment of a consumer may show records of the first; so there is only one.
+    assigned: AtomicBool,
+}
+
+impl Consumer {
+    /// Makes one. Needs a runtime's context.
+    pub(crate) fn new(settings: &KafkaSettings) -> KafkaResult<Self> {
+        let client: StreamConsumer<Context> =
+            consumer_config(settings).create_with_context(Context::default())?;
+        Ok(Self {
+            client: Some(client),
+            topic: settings.topic(),
+            timeout: settings.socket_timeout,
+            assigned: AtomicBool::new(false),
+        })
+    }
+
+    fn client(&self) -> KafkaResult<&StreamConsumer<Context>> {
+        self.client.as_ref().ok_or(KafkaError::Canceled)
+    }
+
+    pub(crate) fn is_assigned(&self) -> bool {
+        self.assigned.load(Ordering::Acquire)
+    }
+
+    /// Begins to fetch at a position, unless it does so already. Blocks for a moment.
+    pub(crate) fn assign(&self, position: Position) -> KafkaResult<()> {
+        if self.assigned.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let offset = i64::try_from(position.0).unwrap_or(i64::MAX);
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, PARTITION, Offset::Offset(offset))?;
+        self.client()?.assign(&list)
+    }
+
+    /// The first position and the one behind the last, as the leader gives them. Blocks.
+    pub(crate) fn bounds(&self) -> KafkaResult<(Position, Position)> {
+        let client = self.client()?;
+        let (low, high) = client.fetch_watermarks(&self.topic, PARTITION, self.timeout)?;
+        Ok((position(low), position(high)))
+    }
+
+    /// Where that is; asks the leader in any case, so that an answer also says that it lives. Blocks.
+    pub(crate) fn resolve(&self, to: Seek) -> KafkaResult<Position> {
+        let (low, high) = self.bounds()?;
+        match to {
+            Seek::Oldest => Ok(low),
+            Seek::Newest => Ok(high),
+            Seek::At(position) => Ok(position),
+            Seek::BeforeTime(at_ms) => Ok(self.at_time(at_ms)?.unwrap_or(high)),
+        }
+    }
+
+    /// The first record appended at or after a time; none when there is no such record yet.
+    fn at_time(&self, at_ms: i64) -> KafkaResult<Option<Position>> {
+        // Kafka takes negative times for its own signs.
+        let at_ms = at_ms.max(0);
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, PARTITION, Offset::Offset(at_ms))?;
+        let found = self.client()?.offsets_for_times(list, self.timeout)?;
+        let Some(found) = found.find_partition(&self.topic, PARTITION) else { return Ok(None) };
+        found.error()?;
+        match found.offset() {
+            Offset::Offset(offset) => Ok(Some(position(offset))),
+            _ => Ok(None),
+        }
+    }
+
+    /// What is there now, if anything.
+    pub(crate) fn ready(&self) -> Option<Event> {
+        let client = self.client().ok()?;
+        client.stream().next().now_or_never().flatten().map(event)
+    }
+
+    /// Waits for the next event.
+    ///
+    /// # Cancel safety
+    /// A cancelled wait has taken nothing.
+    pub(crate) async fn event(&self) -> Event {
+        match self.client() {
+            Ok(client) => event(client.recv().await),
+            Err(error) => Event::Trouble(error),
+        }
+    }
+
+    /// What it complained about last.
+    pub(crate) fn last_error(&self) -> Option<String> {
+        self.client().ok().and_then(|client| client.context().last_error())
+    }
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            bury(client, drop);
+        }
+    }
+}
+
+fn consumer_config(settings: &KafkaSettings) -> ClientConfig {
+    let mut config = config(settings, "reader");
+    config
+        // An assignment wants a group; nobody shares this one, and nothing is committed to it.
+        .set("group.id", format!("headwater-{}", uuid::Uuid::new_v4()))
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // `largest`, the default, silently skips what was trimmed.
+        .set("auto.offset.reset", "error")
+        .set("enable.partition.eof", "true")
+        .set("isolation.level", "read_uncommitted")
+        .set("check.crcs", "true")
+        // The broker answers as soon as there is one byte, else after this time; at the end of that comes the
+        // word that a reader is at the end.
+        .set("fetch.min.bytes", "1")
+        .set("fetch.wait.max.ms", "250")
+        .set("fetch.error.backoff.ms", "50")
+        .set("fetch.queue.backoff.ms", "20")
+        .set("message.max.bytes", settings.max_message_bytes.to_string())
+        .set("fetch.message.max.bytes", "1048576")
+        .set("fetch.max.bytes", settings.max_message_bytes.max(4 << 20).to_string())
+        // What a reader that does not read may hold: about 4 MiB and one fetch.
+        .set("queued.max.messages.kbytes", "4096")
+        .set("queued.min.messages", "10000");
+    config
+}
+
+fn position(offset: i64) -> Position {
+    Position(u64::try_from(offset).unwrap_or(0))
+}
+
+fn event(came: KafkaResult<BorrowedMessage<'_>>) -> Event {
+    match came {
+        Ok(message) => Event::Record(record(&message)),
+        Err(KafkaError::PartitionEOF(_)) => Event::End,
+        Err(error) => Event::Trouble(error),
+    }
+}
+
+fn record(message: &BorrowedMessage<'_>) -> Record {
+    let appended_at_ms = match message.timestamp() {
+        Timestamp::LogAppendTime(at_ms) | Timestamp::CreateTime(at_ms) => at_ms,
+        Timestamp::NotAvailable => 0,
+    };
+    let bytes = message.payload().unwrap_or_default(); // A tombstone is somebody else's record: empty.
+    Record {
+        position: position(message.offset()),
+        appended_at_ms,
+        bytes: bytes::Bytes::copy_from_slice(bytes),
+    }
+}

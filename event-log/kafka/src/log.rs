@@ -1,0 +1,91 @@
+//! The log itself.
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use headwater_log::{Identity, Log, LogReader, LogWriter, ReadError};
+
+use crate::client::blocking;
+use crate::error::KafkaOpenError;
+use crate::reader::KafkaReader;
+use crate::settings::KafkaSettings;
+use crate::topic;
+use crate::writer::KafkaWriter;
+
+/// The log of a stream on Kafka: the topic `<stream>.commits`.
+#[derive(Debug)]
+pub struct KafkaLog {
+    identity: Identity,
+    settings: Arc<KafkaSettings>,
+    writer: Option<Arc<KafkaWriter>>,
+}
+
+impl KafkaLog {
+    /// Opens the log to read and write it: makes the topic when it is absent (unless the settings forbid it) and
+    /// checks it in any case. Two processes that make it at once both succeed.
+    ///
+    /// # Errors
+    /// [`KafkaOpenError`]; a topic that is not safe is refused with all its faults and their cures.
+    pub async fn open(settings: KafkaSettings) -> Result<Arc<Self>, KafkaOpenError> {
+        let settings = checked(settings)?;
+        let seen = topic::find_or_create(&settings, settings.create).await?;
+        topic::verify(&settings, &seen).await?;
+        let writer = {
+            let settings = Arc::clone(&settings);
+            blocking(move || KafkaWriter::new(&settings)).await
+        };
+        let writer = writer.map_err(|error| KafkaOpenError::Client(error.to_string()))?;
+        Ok(Self::over(settings, seen.cluster_id, Some(Arc::new(writer))))
+    }
+
+    /// Opens the log to read it only. The topic is never made, and its policy not checked: that is for those who
+    /// write, and a reader's right to describe it is not needed.
+    ///
+    /// # Errors
+    /// [`KafkaOpenError`].
+    pub async fn open_read_only(settings: KafkaSettings) -> Result<Arc<Self>, KafkaOpenError> {
+        let settings = checked(settings)?;
+        let seen = topic::find_or_create(&settings, false).await?;
+        Ok(Self::over(settings, seen.cluster_id, None))
+    }
+
+    fn over(
+        settings: Arc<KafkaSettings>,
+        cluster_id: Option<String>,
+        writer: Option<Arc<KafkaWriter>>,
+    ) -> Arc<Self> {
+        let place = format!("{}@{}", settings.topic(), settings.brokers);
+        let identity = Identity { kind: "kafka", place, cluster_id };
+        Arc::new(Self { identity, settings, writer })
+    }
+
+    /// What it was opened with.
+    pub fn settings(&self) -> &KafkaSettings {
+        &self.settings
+    }
+}
+
+fn checked(settings: KafkaSettings) -> Result<Arc<KafkaSettings>, KafkaOpenError> {
+    settings.check().map_err(KafkaOpenError::Settings)?;
+    Ok(Arc::new(settings))
+}
+
+impl Log for KafkaLog {
+    fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn reader(&self) -> BoxFuture<'_, Result<Box<dyn LogReader>, ReadError>> {
+        async {
+            let (identity, settings) = (self.identity.clone(), Arc::clone(&self.settings));
+            let reader = KafkaReader::open(identity, settings).await?;
+            Ok(Box::new(reader) as Box<dyn LogReader>)
+        }
+        .boxed()
+    }
+
+    fn writer(&self) -> Option<Arc<dyn LogWriter>> {
+        self.writer.clone().map(|writer| writer as Arc<dyn LogWriter>)
+    }
+}

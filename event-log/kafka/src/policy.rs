@@ -1,0 +1,309 @@
+//! How the topic of a log must be, and what is wrong with one that is not.
+//!
+//! Other systems lost data to a topic with the wrong policy: a broker's default of seven days, or a compaction
+//! that keeps the highest offset of a key. So a topic is checked at every start, and each fault names its cure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::settings::KafkaSettings;
+
+/// Configurations that must have exactly one value, and what another one costs.
+const EXACT: [(&str, &str, &str); 5] = [
+    ("cleanup.policy", "delete", "compaction tears commits and forgets history"),
+    ("retention.ms", "-1", "the oldest commits would vanish with time"),
+    ("retention.bytes", "-1", "the oldest commits would vanish with size"),
+    ("message.timestamp.type", "LogAppendTime", "times would be those of any client's clock"),
+    (
+        "unclean.leader.election.enable",
+        "false",
+        "a broker that missed commits could become the leader, and acknowledged ones would be lost",
+    ),
+];
+
+/// Copies of a topic on a cluster.
+const COPIES: usize = 3;
+
+/// One thing that is wrong with a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong: a configuration's name, `partitions` or `replication`.
+    pub setting: &'static str,
+    /// What it is.
+    pub found: String,
+    /// What it must be.
+    pub wanted: String,
+    /// What goes wrong otherwise.
+    pub why: &'static str,
+    /// The command that mends it.
+    pub mend: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { setting, found, wanted, why, mend } = self;
+        write!(f, "{setting} is {found}, must be {wanted} ({why}); mend it with:\n  {mend}")
+    }
+}
+
+/// What the brokers say about a topic.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    /// The ids of the brokers that are alive.
+    pub(crate) brokers: Vec<i32>,
+    pub(crate) partitions: usize,
+    /// The fewest copies that any partition has.
+    pub(crate) copies: usize,
+    pub(crate) configs: BTreeMap<String, String>,
+}
+
+/// How many copies a new topic gets.
+pub(crate) fn copies(settings: &KafkaSettings, brokers: usize) -> i32 {
+    let by_default = i32::try_from(brokers.clamp(1, COPIES)).unwrap_or(1);
+    settings.replication.map_or(by_default, i32::from)
+}
+
+/// How many copies must have a record before it is acknowledged.
+fn min_isr(settings: &KafkaSettings, copies: usize) -> i32 {
+    settings.min_isr.unwrap_or(if copies >= COPIES { 2 } else { 1 })
+}
+
+/// The configuration of a new topic.
+pub(crate) fn configs(settings: &KafkaSettings, copies: i32) -> Vec<(&'static str, String)> {
+    let copies = usize::try_from(copies).unwrap_or(1);
+    let mut configs: Vec<_> =
+        EXACT.iter().map(|(name, value, _)| (*name, (*value).to_owned())).collect();
+    configs.push(("min.insync.replicas", min_isr(settings, copies).to_string()));
+    configs.push(("max.message.bytes", settings.max_message_bytes.to_string()));
+    configs
+}
+
+/// The command that creates the topic as it must be.
+pub(crate) fn create_command(settings: &KafkaSettings, copies: i32) -> String {
+    let configs: String = configs(settings, copies)
+        .iter()
+        .map(|(name, value)| format!(" --config {name}={value}"))
+        .collect();
+    format!(
+        "kafka-topics.sh --bootstrap-server {} --create --topic {} --partitions 1 --replication-factor {copies}{configs}",
+        settings.brokers,
+        settings.topic(),
+    )
+}
+
+/// Everything that is wrong with a topic.
+pub(crate) fn faults(settings: &KafkaSettings, facts: &Facts) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    faults.extend(partitions(settings, facts));
+    faults.extend(EXACT.iter().filter_map(|exact| exactly(settings, facts, *exact)));
+    faults.extend(replication(settings, facts));
+    faults.extend(isr(settings, facts));
+    faults.extend(message_bytes(settings, facts));
+    faults
+}
+
+fn partitions(settings: &KafkaSettings, facts: &Facts) -> Option<Fault> {
+    let (brokers, topic) = (&settings.brokers, settings.topic());
+    (facts.partitions != 1).then(|| Fault {
+        setting: "partitions",
+        found: facts.partitions.to_string(),
+        wanted: "1".into(),
+        why: "only one partition has a total order",
+        mend: format!(
+            "use another --stream; or, where nothing in it is needed: kafka-topics.sh --bootstrap-server {brokers} --delete --topic {topic}"
+        ),
+    })
+}
+
+fn exactly(
+    settings: &KafkaSettings,
+    facts: &Facts,
+    (setting, wanted, why): (&'static str, &str, &'static str),
+) -> Option<Fault> {
+    let found = found(facts, setting);
+    (found != wanted).then(|| Fault {
+        setting,
+        mend: alter(settings, setting, wanted),
+        found,
+        wanted: wanted.into(),
+        why,
+    })
+}
+
+fn replication(settings: &KafkaSettings, facts: &Facts) -> Option<Fault> {
+    let on_a_cluster = if facts.brokers.len() >= COPIES { COPIES } else { 1 };
+    let wanted =
+        settings.replication.map_or(on_a_cluster, |copies| usize::try_from(copies).unwrap_or(1));
+    (facts.copies < wanted).then(|| Fault {
+        setting: "replication",
+        found: facts.copies.to_string(),
+        wanted: wanted.to_string(),
+        why: "the loss of one broker could lose acknowledged commits",
+        mend: reassign(settings, facts, wanted),
+    })
+}
+
+fn isr(settings: &KafkaSettings, facts: &Facts) -> Option<Fault> {
+    const SETTING: &str = "min.insync.replicas";
+    let found = found(facts, SETTING);
+    let wanted = min_isr(settings, facts.copies);
+    let number: Option<i32> = found.parse().ok();
+    let most = i32::try_from(facts.copies).unwrap_or(i32::MAX);
+    let (wanted_text, why) = match number {
+        Some(number) if number > most => {
+            (wanted.min(most).to_string(), "more copies than there are: every write would fail")
+        }
+        Some(number) if number >= wanted => return None,
+        _ => (
+            format!("{wanted} or more"),
+            "a commit on one broker only would be acknowledged, and lost with it",
+        ),
+    };
+    let mend = alter(settings, SETTING, &wanted.min(most.max(1)).to_string());
+    Some(Fault { setting: SETTING, found, wanted: wanted_text, why, mend })
+}
+
+fn message_bytes(settings: &KafkaSettings, facts: &Facts) -> Option<Fault> {
+    const SETTING: &str = "max.message.bytes";
+    let found = found(facts, SETTING);
+    let wanted = settings.max_message_bytes;
+    let enough = found.parse::<u32>().is_ok_and(|bytes| bytes >= wanted);
+    (!enough).then(|| Fault {
+        setting: SETTING,
+        found,
+        wanted: format!("{wanted} or more"),
+        why: "the largest commits would be rejected",
+        mend: alter(settings, SETTING, &wanted.to_string()),
+    })
+}
+
+fn found(facts: &Facts, setting: &str) -> String {
+    facts.configs.get(setting).cloned().unwrap_or_else(|| "unknown".into())
+}
+
+fn alter(settings: &KafkaSettings, setting: &str, value: &str) -> String {
+    format!(
+        "kafka-configs.sh --bootstrap-server {} --alter --entity-type topics --entity-name {} --add-config {setting}={value}",
+        settings.brokers,
+        settings.topic(),
+    )
+}
+
+fn reassign(settings: &KafkaSettings, facts: &Facts, wanted: usize) -> String {
+    let mut ids: Vec<_> = facts.brokers.iter().take(wanted).map(i32::to_string).collect();
+    // Fewer brokers than copies: the operator fills in the missing ones.
+    ids.resize(wanted.max(ids.len()), "ID".into());
+    format!(
+        r#"echo '{{"version":1,"partitions":[{{"topic":"{}","partition":0,"replicas":[{}]}}]}}' > copies.json && kafka-reassign-partitions.sh --bootstrap-server {} --reassignment-json-file copies.json --execute"#,
+        settings.topic(),
+        ids.join(","),
+        settings.brokers,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> KafkaSettings {
+        KafkaSettings::new("a:1,b:2", "default".parse().unwrap())
+    }
+
+    fn good(settings: &KafkaSettings, brokers: usize) -> Facts {
+        let copies = copies(settings, brokers);
+        let configs = configs(settings, copies);
+        Facts {
+            brokers: (1..).take(brokers).collect(),
+            partitions: 1,
+            copies: usize::try_from(copies).unwrap(),
+            configs: configs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        }
+    }
+
+    #[test]
+    fn a_topic_as_it_is_created_has_no_fault_on_one_two_three_and_nine_brokers() {
+        for brokers in [1, 2, 3, 9] {
+            let facts = good(&settings(), brokers);
+            assert_eq!(faults(&settings(), &facts), [], "{brokers}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_of_three_gets_three_copies_and_two_must_have_a_commit() {
+        let facts = good(&settings(), 5);
+        assert_eq!((facts.copies, facts.configs["min.insync.replicas"].as_str()), (3, "2"));
+        let facts = good(&settings(), 1);
+        assert_eq!((facts.copies, facts.configs["min.insync.replicas"].as_str()), (1, "1"));
+    }
+
+    #[test]
+    fn each_wrong_configuration_is_found_alone_and_its_cure_names_it() {
+        let wrong = [
+            ("cleanup.policy", "compact"),
+            ("cleanup.policy", "compact,delete"),
+            ("retention.ms", "604800000"),
+            ("retention.bytes", "1073741824"),
+            ("message.timestamp.type", "CreateTime"),
+            ("unclean.leader.election.enable", "true"),
+            ("min.insync.replicas", "1"),
+            ("min.insync.replicas", "4"),
+            ("max.message.bytes", "1048588"),
+            ("max.message.bytes", "nonsense"),
+        ];
+        for (setting, value) in wrong {
+            let mut facts = good(&settings(), 3);
+            facts.configs.insert(setting.into(), value.into());
+            let found = faults(&settings(), &facts);
+            assert_eq!(found.len(), 1, "{setting}={value}: {found:?}");
+            assert_eq!((found[0].setting, found[0].found.as_str()), (setting, value));
+            assert!(found[0].mend.contains(&format!("--add-config {setting}=")), "{}", found[0]);
+            assert!(found[0].mend.contains("a:1,b:2") && found[0].mend.contains("default.commits"));
+        }
+    }
+
+    #[test]
+    fn the_cure_of_a_fault_leaves_none() {
+        let mut facts = good(&settings(), 3);
+        for value in facts.configs.values_mut() {
+            *value = "7".into();
+        }
+        let found = faults(&settings(), &facts);
+        assert_eq!(found.len(), EXACT.len() + 2, "all at once: {found:?}");
+        for fault in found {
+            let cure = fault.mend.split("--add-config ").nth(1).unwrap();
+            let (name, value) = cure.split_once('=').unwrap();
+            facts.configs.insert(name.into(), value.into());
+        }
+        assert_eq!(faults(&settings(), &facts), []);
+    }
+
+    #[test]
+    fn a_configuration_that_is_not_told_is_a_fault() {
+        let mut facts = good(&settings(), 1);
+        facts.configs.remove("retention.ms");
+        let found = faults(&settings(), &facts);
+        assert_eq!((found.len(), found[0].found.as_str()), (1, "unknown"));
+    }
+
+    #[test]
+    fn more_partitions_and_fewer_copies_are_faults() {
+        let mut facts = good(&settings(), 3);
+        facts.partitions = 4;
+        facts.copies = 1;
+        facts.configs.insert("min.insync.replicas".into(), "1".into());
+        let found: Vec<_> = faults(&settings(), &facts);
+        let settings_found: Vec<_> = found.iter().map(|fault| fault.setting).collect();
+        assert_eq!(settings_found, ["partitions", "replication"]);
+        assert!(found[1].mend.contains(r#""replicas":[1,2,3]"#), "{}", found[1]);
+    }
+
+    #[test]
+    fn replication_that_was_asked_for_is_checked_on_any_cluster() {
+        let mut asked = settings();
+        asked.replication = Some(2);
+        let facts = good(&settings(), 1);
+        assert_eq!(faults(&asked, &facts)[0].setting, "replication");
+        let facts = good(&asked, 3);
+        assert_eq!((facts.copies, faults(&asked, &facts)), (2, vec![]));
+    }
+}

@@ -1,0 +1,221 @@
+//! The topic of a log: found or made, then checked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use tokio::time::Instant;
+
+use crate::client::{Context, bury, config};
+use crate::error::KafkaOpenError;
+use crate::policy::{self, Facts};
+use crate::settings::KafkaSettings;
+
+/// How often the brokers are asked for a topic that was just made, or is about to have a leader: they give no
+/// sign by themselves.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// What the brokers say about themselves and the topic.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) cluster_id: Option<String>,
+    brokers: Vec<i32>,
+    /// Its partitions and its fewest copies, when it exists.
+    topic: Option<(usize, usize)>,
+}
+
+/// Finds the topic, and makes it when it is absent and `create` allows it.
+///
+/// # Errors
+/// [`KafkaOpenError`].
+pub(crate) async fn find_or_create(
+    settings: &Arc<KafkaSettings>,
+    create: bool,
+) -> Result<Seen, KafkaOpenError> {
+    let looker = Looker::new(settings)?;
+    let seen = looker.look(settings.connect_timeout).await?;
+    if seen.topic.is_some() {
+        return Ok(seen);
+    }
+    let copies = policy::copies(settings, seen.brokers.len());
+    let command = policy::create_command(settings, copies);
+    let topic = settings.topic();
+    if !create {
+        return Err(KafkaOpenError::NoTopic { topic, command });
+    }
+    make(settings, copies).await.map_err(|detail| KafkaOpenError::Create {
+        topic: topic.clone(),
+        detail,
+        command: command.clone(),
+    })?;
+    let deadline = Instant::now() + settings.connect_timeout;
+    loop {
+        let seen = looker.look(settings.connect_timeout).await?;
+        if seen.topic.is_some() {
+            return Ok(seen);
+        }
+        if Instant::now() >= deadline {
+            let detail = "the brokers made it, but none of them shows it".into();
+            return Err(KafkaOpenError::Create { topic, detail, command });
+        }
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}
+
+/// Checks everything that a log needs of its topic.
+///
+/// # Errors
+/// [`KafkaOpenError::WrongTopic`] with every fault at once.
+pub(crate) async fn verify(
+    settings: &Arc<KafkaSettings>,
+    seen: &Seen,
+) -> Result<(), KafkaOpenError> {
+    let topic = settings.topic();
+    let describe = |detail| KafkaOpenError::Describe { topic: topic.clone(), detail };
+    let configs = describe_configs(settings).await.map_err(describe)?;
+    let (partitions, copies) = seen.topic.unwrap_or_default();
+    let facts = Facts { brokers: seen.brokers.clone(), partitions, copies, configs };
+    let faults = policy::faults(settings, &facts);
+    if faults.is_empty() { Ok(()) } else { Err(KafkaOpenError::WrongTopic { topic, faults }) }
+}
+
+/// A client that only looks.
+struct Looker {
+    settings: Arc<KafkaSettings>,
+    client: Option<Arc<BaseConsumer<Context>>>,
+}
+
+impl Looker {
+    fn new(settings: &Arc<KafkaSettings>) -> Result<Self, KafkaOpenError> {
+        // Without a group, its own queue shows what it complains about.
+        let client = config(settings, "setup")
+            .create_with_context(Context::default())
+            .map_err(|error| KafkaOpenError::Client(error.to_string()))?;
+        Ok(Self { settings: Arc::clone(settings), client: Some(Arc::new(client)) })
+    }
+
+    async fn look(&self, patience: Duration) -> Result<Seen, KafkaOpenError> {
+        let unreachable = |detail| KafkaOpenError::Unreachable {
+            brokers: self.settings.brokers.clone(),
+            detail,
+            waited: patience,
+        };
+        let Some(client) = self.client.clone() else {
+            return Err(unreachable("closed".into()));
+        };
+        let topic = self.settings.topic();
+        tokio::task::spawn_blocking(move || {
+            look(&client, &topic, patience).map_err(|error| complaint(&client, &error))
+        })
+        .await
+        .unwrap_or_else(|error| Err(error.to_string()))
+        .map_err(unreachable)
+    }
+}
+
+impl Drop for Looker {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            bury(client, drop);
+        }
+    }
+}
+
+fn look(client: &BaseConsumer<Context>, topic: &str, patience: Duration) -> KafkaResult<Seen> {
+    let deadline = std::time::Instant::now() + patience;
+    loop {
+        let left = deadline.saturating_duration_since(std::time::Instant::now());
+        let metadata = client.fetch_metadata(Some(topic), left.max(ASK_AGAIN))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let error = found.and_then(|found| found.error()).map(RDKafkaErrorCode::from);
+        let shape = found.filter(|found| !found.partitions().is_empty()).map(|found| {
+            let copies = found.partitions().iter().map(|part| part.replicas().len()).min();
+            (found.partitions().len(), copies.unwrap_or_default())
+        });
+        match error {
+            Some(RDKafkaErrorCode::UnknownTopicOrPartition) | None => {
+                let brokers = metadata.brokers().iter().map(|broker| broker.id()).collect();
+                let cluster_id = client.client().fetch_cluster_id(left.max(ASK_AGAIN));
+                return Ok(Seen { cluster_id, brokers, topic: shape });
+            }
+            // Just made: its leader is being elected.
+            Some(RDKafkaErrorCode::LeaderNotAvailable) if !left.is_zero() => {
+                std::thread::sleep(ASK_AGAIN);
+            }
+            Some(code) => return Err(KafkaError::MetadataFetch(code)),
+        }
+    }
+}
+
+/// The most telling word there is about a failure.
+fn complaint(client: &BaseConsumer<Context>, error: &KafkaError) -> String {
+    // What it complains about waits in its queue until somebody looks.
+    for _ in 0..16 {
+        drop(client.poll(Duration::ZERO));
+    }
+    client.context().last_error().unwrap_or_else(|| error.to_string())
+}
+
+/// A client that makes and describes topics.
+struct Admin {
+    client: Option<AdminClient<Context>>,
+    options: AdminOptions,
+}
+
+impl Admin {
+    fn new(settings: &KafkaSettings) -> Result<Self, String> {
+        let client = config(settings, "setup").create_with_context(Context::default());
+        let client = client.map_err(|error| error.to_string())?;
+        let timeout = Some(settings.connect_timeout);
+        let options = AdminOptions::new().request_timeout(timeout).operation_timeout(timeout);
+        Ok(Self { client: Some(client), options })
+    }
+
+    fn client(&self) -> Result<&AdminClient<Context>, String> {
+        self.client.as_ref().ok_or_else(|| "closed".to_owned())
+    }
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            bury(client, drop);
+        }
+    }
+}
+
+/// Makes the topic; that somebody else was first is as good.
+async fn make(settings: &KafkaSettings, copies: i32) -> Result<(), String> {
+    let admin = Admin::new(settings)?;
+    let (topic, configs) = (settings.topic(), policy::configs(settings, copies));
+    let mut wanted = NewTopic::new(&topic, 1, TopicReplication::Fixed(copies));
+    for (name, value) in &configs {
+        wanted = wanted.set(name, value);
+    }
+    let made = admin.client()?.create_topics([&wanted], &admin.options).await;
+    for result in made.map_err(|error| error.to_string())? {
+        match result {
+            Ok(_) => tracing::info!(topic, copies, "made the topic of the log"),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((_, code)) => return Err(code.to_string()),
+        }
+    }
+    Ok(())
+}
+
+async fn describe_configs(settings: &KafkaSettings) -> Result<BTreeMap<String, String>, String> {
+    let admin = Admin::new(settings)?;
+    let topic = settings.topic();
+    let asked = [ResourceSpecifier::Topic(&topic)];
+    let told = admin.client()?.describe_configs(&asked, &admin.options).await;
+    let mut configs = BTreeMap::new();
+    for resource in told.map_err(|error| error.to_string())? {
+        let resource = resource.map_err(|code| code.to_string())?;
+        let entries = resource.entries.into_iter();
+        configs.extend(entries.filter_map(|entry| Some((entry.name, entry.value?))));
+    }
+    Ok(configs)
+}
