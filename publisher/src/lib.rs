@@ -1,1 +1,40 @@
+//! The write side of a stream: admission, the one writer of a process, and the HTTP calls that change things.
+//!
+//! ```text
+//!   HTTP ──▶ admit ──▶ Writer ──▶ draft ──▶ log ──▶ replica ──▶ read back ──▶ receipt
+//! ```
+//!
+//! There is no leader: any number of processes may write to one log, and the log decides who was first.
 
+mod barrier;
+mod deletions;
+mod done;
+mod draft;
+mod evaluate;
+pub mod genesis;
+mod idempotency;
+mod job;
+mod launch;
+mod marker;
+mod metrics;
+mod ours;
+mod past;
+mod preview;
+mod recall;
+mod receipt;
+mod refusal;
+mod request;
+mod seen;
+mod settings;
+mod skew;
+mod speculative;
+mod task;
+mod writer;
+
+pub use idempotency::request_digest;
+pub use receipt::Receipt;
+pub use refusal::Refusal;
+pub use request::{Kind, Write};
+pub use settings::Settings;
+pub use task::WriterTask;
+pub use writer::{Clock, Parts, ReadOnly, Writer, Written};

@@ -1,0 +1,250 @@
+//! What is sent to the log: groups of commits, questions for its end, barriers, markers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::FutureExt;
+use headwater_schemas::{Codec, CommitId, Hash, SCHEMAS_NAMESPACE, encode_marker};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::draft::{barrier, draft};
+use crate::evaluate::{Absent, evaluate};
+use crate::job::Job;
+use crate::metrics;
+use crate::preview::preview;
+use crate::receipt::Receipt;
+use crate::recall::{Recall, recall};
+use crate::refusal::Refusal;
+use crate::speculative::{Pending, Speculative};
+use crate::task::{Done, Parked, WriterTask};
+
+/// The most bytes one append hands over, beside its last commit.
+const GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+impl WriterTask {
+    /// Does all that can be done now.
+    pub(crate) fn launch(&mut self, now: Instant) {
+        let closed = self.closed(now);
+        self.shared.set_ready(closed.is_none() && self.index_ready && self.drain_by.is_none());
+        self.recall_keys();
+        self.settle(now);
+        if let Some(refusal) = closed {
+            self.refuse_all(&refusal);
+        } else {
+            self.append_group(now);
+            self.judge_parked();
+        }
+        self.ask_end(now);
+        self.send_marker(now);
+        let pending = self.line.as_ref().map_or(0, Speculative::len);
+        metrics::depth(self.waiting.len(), pending, self.parked.len());
+    }
+
+    /// Evaluates what waits, in order, each on the one before it, and hands all of it over as one group.
+    fn append_group(&mut self, now: Instant) {
+        if self.resolver.is_active() || self.hold_until.is_some_and(|until| until > now) {
+            return;
+        }
+        self.hold_until = None;
+        let (mut records, mut hashes, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let room = |task: &Self| task.line.as_ref().is_some_and(|line| line.len() < task.settings().max_pipeline);
+        while bytes < GROUP_BYTES && room(self) {
+            let Some((_, job)) = self.waiting.pop_first() else { break };
+            if let Some((hash, record)) = self.next_commit(job, now) {
+                bytes += record.len();
+                hashes.push(hash);
+                records.push(record);
+            }
+        }
+        if records.is_empty() {
+            return;
+        }
+        metrics::group(records.len());
+        self.handovers += 1;
+        let append = self.sink.append(records);
+        self.work.push(append.map(move |outcomes| Done::Appended { hashes, began: now, outcomes }).boxed());
+    }
+
+    /// The record of a request's commit behind the tip; none when it is answered or parked instead.
+    fn next_commit(&mut self, job: Job, now: Instant) -> Option<(Hash, Bytes)> {
+        if let Some(known) = self.remembered(&job) {
+            self.finish(job, known);
+            return None;
+        }
+        let line = self.line.as_ref()?;
+        let tip = line.tip().clone();
+        let judged = if job.write.dry_run { None } else { Some(evaluate(&job.write, &tip, &self.absent(line, &job, true))) };
+        match judged {
+            None => self.park(job, tip.revision()),
+            Some(Err(refusal)) if refusal.depends_on_state() => self.park(job, tip.revision()),
+            Some(Err(refusal)) => self.finish(job, Err(refusal)),
+            Some(Ok(())) => return self.commit(job, &tip, now),
+        }
+        None
+    }
+
+    fn commit(&mut self, job: Job, tip: &headwater_replica::View, now: Instant) -> Option<(Hash, Bytes)> {
+        let draft = draft(&job.write, job.commit_id, tip, (self.clock)());
+        let (limit, actual) = (self.settings().max_record_bytes, draft.record.len());
+        if actual > limit {
+            self.finish(job, Err(Refusal::CommitTooLarge { limit, actual }));
+            return None;
+        }
+        let hash = draft.folded.head.hash;
+        let receipt = Receipt::of(&draft.commit, hash, job.write.kind);
+        self.ours.insert(hash);
+        let handover = self.handovers + 1;
+        let pending = Pending { job, folded: draft.folded, receipt, handed_at: now, handover };
+        self.line.as_mut()?.push(pending);
+        Some((hash, draft.record))
+    }
+
+    fn park(&mut self, job: Job, prefix: u64) {
+        self.parked.push(Parked { job, prefix });
+    }
+
+    /// What is known of absent keys; `ahead`: as of the tip, not of the state that was read back.
+    fn absent<'a>(&'a self, line: &'a Speculative, job: &'a Job, ahead: bool) -> Absent<'a> {
+        let ahead = Box::new(move |namespace: &_, key: &_| {
+            ahead.then(|| line.deleted_ahead(namespace, key)).flatten()
+        });
+        Absent { deletions: &self.deletions, past: job.past.as_ref(), ahead }
+    }
+
+    /// Answers refusals and dry runs whose state, and the log's end as of after their arrival, were read back.
+    fn judge_parked(&mut self) {
+        if self.parked.is_empty() {
+            return;
+        }
+        let Some(confirmed) = self.line.as_ref().map(|line| line.confirmed().clone()) else { return };
+        let (read_to, exclusive) = (self.read_to, self.shared.exclusive);
+        let ready = |parked: &mut Parked| {
+            let end_read = exclusive || parked.job.end.is_some_and(|end| end <= read_to);
+            end_read && parked.prefix <= confirmed.revision()
+        };
+        for Parked { job, .. } in self.parked.extract_if(.., ready).collect::<Vec<_>>() {
+            self.judge(job, &confirmed);
+        }
+    }
+
+    fn judge(&mut self, job: Job, confirmed: &headwater_replica::View) {
+        let Some(line) = &self.line else { return };
+        let absent = self.absent(line, &job, false);
+        if job.write.dry_run {
+            let most = self.settings().max_record_bytes;
+            let shown = preview(&job.write, confirmed, &absent, (self.clock)(), most);
+            drop(absent);
+            return self.finish_dry(job, shown);
+        }
+        let judged = evaluate(&job.write, confirmed, &absent);
+        drop(absent);
+        match judged {
+            // What stood in its way is gone: it has its turn again.
+            Ok(()) => {
+                self.waiting.insert(job.seq, job);
+            }
+            Err(refusal) => self.finish(job, Err(refusal)),
+        }
+    }
+
+    /// Asks the log for its end, for refusals that must know it.
+    fn ask_end(&mut self, now: Instant) {
+        let needed = !self.shared.exclusive && self.parked.iter().any(|parked| parked.job.end.is_none());
+        let early = self.ender.retry_at.is_some_and(|at| at > now);
+        if !needed || self.ender.busy || early {
+            return;
+        }
+        self.ender.busy = true;
+        self.ender.retry_at = None;
+        self.ender.asked += 1;
+        let (asked, reader, log) = (self.ender.asked, self.ender.reader.take(), self.log.clone());
+        let question = async move {
+            let reader = match reader {
+                Some(reader) => Ok(reader),
+                None => log.reader().await,
+            };
+            match reader {
+                Err(error) => Done::End { asked, reader: None, end: Err(error) },
+                Ok(mut reader) => {
+                    let end = reader.end().await;
+                    Done::End { asked, reader: Some(reader), end }
+                }
+            }
+        };
+        self.work.push(question.boxed());
+    }
+
+    /// Goes on with whatever is not settled.
+    fn settle(&mut self, now: Instant) {
+        if self.line.as_ref().is_none_or(Speculative::is_empty) {
+            self.resolver.settled();
+        }
+        if self.resolver.begin(now) {
+            let sink = self.sink.clone();
+            self.work.push(async move { sink.renew().await; Done::Renewed }.boxed());
+        }
+    }
+
+    /// The way is fresh: one barrier a slot, all in one append.
+    pub(crate) fn append_barriers(&mut self, now: Instant) {
+        let stopped = self.alarm.is_some() || self.replica.alarm().is_some() || !self.schema_known;
+        let Some(line) = self.line.as_ref().filter(|_| !stopped) else {
+            return self.resolver.retry(now);
+        };
+        if line.is_empty() && !self.resolver.is_open() {
+            return self.resolver.rest();
+        }
+        let now_ms = (self.clock)();
+        let barriers = line.slots().into_iter().map(|slot| {
+            let id = CommitId::from_u128(rand::random());
+            barrier(&slot.parent, slot.digest, id, now_ms)
+        });
+        let records: Vec<Bytes> = barriers.collect();
+        let hashes: Vec<Hash> = records.iter().map(|record| Hash::of(record)).collect();
+        metrics::barriers(records.len());
+        hashes.iter().for_each(|hash| self.ours.insert(*hash));
+        let generation = self.resolver.appending(hashes);
+        self.handovers += 1;
+        let append = self.sink.append(records);
+        self.work.push(append.map(move |outcomes| Done::Probed { generation, outcomes }).boxed());
+    }
+
+    fn send_marker(&mut self, now: Instant) {
+        let due = self.markers.due(now).is_some_and(|at| at <= now);
+        if !due || self.alarm.is_some() || !self.caught_up {
+            return;
+        }
+        let nonce: u128 = rand::random();
+        self.handovers += 1;
+        self.markers.sent(nonce, self.handovers, now, self.settings().marker_interval());
+        let append = self.sink.append(vec![encode_marker(nonce)]);
+        self.work.push(append.map(move |outcomes| Done::Marked { nonce, outcomes }).boxed());
+    }
+
+    /// Begins to read the idempotency window back, once there is a head to walk back from.
+    fn recall_keys(&mut self) {
+        if self.index_ready || self.recalling || !self.caught_up {
+            return;
+        }
+        let Some(view) = self.line.as_ref().map(|line| line.confirmed().clone()) else { return };
+        let mut codec = Codec::default();
+        for (filed, entry) in view.entries(SCHEMAS_NAMESPACE, "", None) {
+            if let Err(error) = codec.learn(filed, entry.value) {
+                tracing::warn!(%error, filed, "a schema of the log cannot be used");
+            }
+        }
+        let window = i64::try_from(self.settings().idempotency_window_ms).unwrap_or(i64::MAX);
+        let what = Recall {
+            head: *view.head(),
+            upto: view.position(),
+            since_ms: (self.clock)().saturating_sub(window),
+            codec,
+            max_keys: self.settings().idempotency_keys,
+        };
+        self.recalling = true;
+        let (epoch, log) = (self.epoch, Arc::clone(&self.log));
+        let reading = AbortOnDropHandle::new(tokio::spawn(recall(log, what)));
+        self.work.push(async move { Done::Recalled { epoch, keyed: reading.await.ok() } }.boxed());
+    }
+}

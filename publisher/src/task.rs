@@ -1,0 +1,438 @@
+//! The one writer: a task that owns everything about writing.
+//!
+//! ```text
+//!  inbox ─▶ waiting ─▶ evaluate at the tip ─▶ append (a group at a time) ─▶ pending ─▶ read back ─▶ answer
+//!              ▲               │ refused                                      │ dead
+//!              │               ▼                                              │
+//!              ├────────── parked until that state, and the log's end,        │
+//!              │           were read back ─▶ answer                           │
+//!              └──────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! This file waits and dispatches; what is done with what happened stands in `seen` (what the replica read),
+//! `done` (what was asked of the log) and `launch` (what is sent to it).
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use headwater_api::DryRunBody;
+use headwater_log::{Appended, Log, LogReader, LogWriter, ReadError};
+use headwater_replica::{Alarm, Replica, Seen};
+use headwater_schemas::{CommitId, Hash, Position};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::barrier::Resolver;
+use crate::deletions::Deletions;
+use crate::idempotency::{Index, Lookup, Remembered};
+use crate::job::Job;
+use crate::marker::Markers;
+use crate::metrics;
+use crate::ours::Ours;
+use crate::refusal::Refusal;
+use crate::settings::Settings;
+use crate::skew::Skew;
+use crate::speculative::Speculative;
+use crate::writer::{Arrival, Clock, Message, Parts, Shared, Written};
+
+/// How much of what the replica saw is taken in one go.
+const SEEN_AT_ONCE: usize = 512;
+
+/// Something that was asked of the log has ended.
+pub(crate) enum Done {
+    /// A group of commits, by their hashes.
+    Appended { hashes: Vec<Hash>, began: Instant, outcomes: Vec<Appended> },
+    /// The way to the log is fresh.
+    Renewed,
+    /// The barriers of one attempt.
+    Probed { generation: u64, outcomes: Vec<Appended> },
+    /// A marker.
+    Marked { nonce: u128, outcomes: Vec<Appended> },
+    /// The log's end, as of a question with this number.
+    End { asked: u64, reader: Option<Box<dyn LogReader>>, end: Result<Position, ReadError> },
+    /// The idempotency window, as of this state.
+    Recalled { epoch: u64, keyed: Option<Vec<Remembered>> },
+}
+
+/// A refusal that waits until what it rests on was read back, or a dry run that waits for a state.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    pub(crate) job: Job,
+    /// The revision it was evaluated at.
+    pub(crate) prefix: u64,
+}
+
+/// How the log's end is asked: one question at a time.
+#[derive(Default)]
+pub(crate) struct Ender {
+    pub(crate) reader: Option<Box<dyn LogReader>>,
+    pub(crate) asked: u64,
+    pub(crate) busy: bool,
+    pub(crate) retry_at: Option<Instant>,
+}
+
+/// The writer. Run it as one task.
+pub struct WriterTask {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) sink: Arc<dyn LogWriter>,
+    pub(crate) replica: Replica,
+    pub(crate) clock: Clock,
+    pub(crate) shared: Arc<Shared>,
+    seen: mpsc::Receiver<Seen>,
+    inbox: mpsc::Receiver<Message>,
+    pub(crate) work: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// The state and what is ahead of it; none before the first.
+    pub(crate) line: Option<Speculative>,
+    /// By order of arrival: also what died goes back to its place.
+    pub(crate) waiting: BTreeMap<u64, Job>,
+    pub(crate) parked: Vec<Parked>,
+    /// Idempotency keys of requests under way.
+    pub(crate) keys_in_use: HashSet<String>,
+    pub(crate) index: Index,
+    pub(crate) index_ready: bool,
+    pub(crate) recalling: bool,
+    /// Counts the states that did not come commit by commit.
+    pub(crate) epoch: u64,
+    pub(crate) deletions: Deletions,
+    pub(crate) resolver: Resolver,
+    pub(crate) markers: Markers,
+    pub(crate) ender: Ender,
+    pub(crate) ours: Ours,
+    pub(crate) skew: Skew,
+    pub(crate) alarm: Option<Alarm>,
+    pub(crate) caught_up: bool,
+    pub(crate) schema_known: bool,
+    /// Nothing is appended before this.
+    pub(crate) hold_until: Option<Instant>,
+    /// Everything before this position was read.
+    pub(crate) read_to: Position,
+    /// Counts what was handed to the log.
+    pub(crate) handovers: u64,
+    next_seq: u64,
+    pub(crate) drain_by: Option<Instant>,
+}
+
+impl fmt::Debug for WriterTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriterTask")
+            .field("log", &self.log)
+            .field("waiting", &self.waiting.len())
+            .field("pending", &self.line.as_ref().map_or(0, Speculative::len))
+            .field("parked", &self.parked.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl WriterTask {
+    pub(crate) fn new(
+        parts: Parts,
+        sink: Arc<dyn LogWriter>,
+        inbox: mpsc::Receiver<Message>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let Settings { idempotency_window_ms, idempotency_keys, idempotency_bytes, .. } = parts.settings;
+        Self {
+            log: parts.log,
+            sink,
+            replica: parts.replica,
+            clock: parts.clock,
+            seen: parts.seen,
+            inbox,
+            work: FuturesUnordered::new(),
+            line: None,
+            waiting: BTreeMap::new(),
+            parked: Vec::new(),
+            keys_in_use: HashSet::new(),
+            index: Index::new(idempotency_window_ms, idempotency_keys, idempotency_bytes),
+            index_ready: false,
+            recalling: false,
+            epoch: 0,
+            deletions: Deletions::new(0, parts.settings.remembered_deletions),
+            resolver: Resolver::new(),
+            markers: Markers::default(),
+            ender: Ender::default(),
+            ours: Ours::default(),
+            skew: Skew::default(),
+            alarm: None,
+            caught_up: false,
+            schema_known: false,
+            hold_until: None,
+            read_to: Position::default(),
+            handovers: 0,
+            next_seq: 0,
+            drain_by: None,
+            shared,
+        }
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// Writes until `stop` is cancelled, then finishes what is under way within `drain_ms`; whatever is still
+    /// open then is answered: not written, or unknown.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut seen = Vec::with_capacity(SEEN_AT_ONCE);
+        loop {
+            self.drain_inbox();
+            let now = Instant::now();
+            self.expire(now);
+            self.launch(now);
+            if self.is_finished(now) {
+                break;
+            }
+            let wake = self.next_wake(now);
+            tokio::select! {
+                biased;
+                count = self.seen.recv_many(&mut seen, SEEN_AT_ONCE) => {
+                    if count == 0 {
+                        // The replica is gone: nothing will ever be read back.
+                        break;
+                    }
+                    let now = Instant::now();
+                    seen.drain(..).for_each(|seen| self.saw(seen, now));
+                }
+                Some(done) = self.work.next(), if !self.work.is_empty() => self.done(done, Instant::now()),
+                message = self.inbox.recv(), if !self.inbox.is_closed() || !self.inbox.is_empty() => match message {
+                    Some(message) => self.take(message),
+                    None => self.begin_drain(),
+                },
+                () = stop.cancelled(), if self.drain_by.is_none() => self.begin_drain(),
+                () = tokio::time::sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
+            }
+        }
+        self.close();
+    }
+
+    /// Takes what is there, so that a group is one append.
+    fn drain_inbox(&mut self) {
+        while let Ok(message) = self.inbox.try_recv() {
+            self.take(message);
+        }
+        if self.inbox.is_closed() {
+            // Nobody is left who could send anything.
+            self.begin_drain();
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        let now = Instant::now();
+        match message {
+            Message::Write(arrival) => self.arrive(*arrival, now),
+            Message::Linearize(waiter) => match self.unreadable() {
+                Some(refusal) => {
+                    let _ = waiter.send(Err(refusal));
+                }
+                None => self.markers.wait(self.handovers, now + self.settings().linearize_timeout(), waiter),
+            },
+        }
+    }
+
+    fn arrive(&mut self, arrival: Arrival, now: Instant) {
+        self.next_seq += 1;
+        let mut job = Job {
+            seq: self.next_seq,
+            write: arrival.write,
+            past: arrival.past,
+            commit_id: self.new_id(),
+            tries: 0,
+            arrived: now,
+            ends_asked: self.ender.asked,
+            end: None,
+            waiter: Some(arrival.waiter),
+            _permits: arrival.permits,
+        };
+        match self.at_the_door(&job, now) {
+            Some(result) => job.answer(result),
+            None => {
+                self.keys_in_use.extend(job.key().map(str::to_owned));
+                self.waiting.insert(job.seq, job);
+            }
+        }
+    }
+
+    /// What can be said before anything is evaluated.
+    fn at_the_door(&self, job: &Job, now: Instant) -> Option<Result<Written, Refusal>> {
+        if self.drain_by.is_some() {
+            return Some(Err(Refusal::ShuttingDown));
+        }
+        if let Some(key) = job.key() {
+            if self.keys_in_use.contains(key) {
+                return Some(Err(Refusal::KeyInUse));
+            }
+            if let Some(known) = self.remembered(job) {
+                return Some(known);
+            }
+            if !self.index_ready {
+                let why = "the Idempotency-Keys of the last day are still being read back from the log";
+                return Some(Err(Refusal::NotReady(why.into())));
+            }
+            if self.index.is_full() {
+                return Some(Err(Refusal::Overloaded(
+                    "no more Idempotency-Keys can be remembered; write without one, or wait until some are a day old",
+                )));
+            }
+        }
+        self.closed(now).map(Err)
+    }
+
+    /// The answer to a request that has made a commit already.
+    pub(crate) fn remembered(&self, job: &Job) -> Option<Result<Written, Refusal>> {
+        let idempotency = job.write.idempotency.as_ref().filter(|_| !job.write.dry_run)?;
+        match self.index.lookup(&idempotency.key, idempotency.request) {
+            Lookup::Unknown => None,
+            Lookup::Same(receipt) => Some(Ok(Written::Committed { receipt, replayed: true })),
+            Lookup::Other => Some(Err(Refusal::KeyReused)),
+        }
+    }
+
+    /// Why nothing can be known to be up to date now.
+    fn unreadable(&self) -> Option<Refusal> {
+        if self.drain_by.is_some() {
+            return Some(Refusal::ShuttingDown);
+        }
+        if let Some(alarm) = &self.alarm {
+            return Some(Refusal::LogUnavailable(alarm.detail.clone()));
+        }
+        if self.line.is_none() || !self.caught_up {
+            let why = "this server has not read the log to its end yet";
+            return Some(Refusal::NotReady(why.into()));
+        }
+        None
+    }
+
+    /// Why nothing is appended now, if so.
+    pub(crate) fn closed(&self, now: Instant) -> Option<Refusal> {
+        if let Some(alarm) = self.alarm.as_ref() {
+            return Some(Refusal::LogUnavailable(alarm.detail.clone()));
+        }
+        if let Some(alarm) = self.replica.alarm() {
+            return Some(Refusal::LogUnavailable(alarm.detail.clone()));
+        }
+        if self.line.is_none() || !self.caught_up {
+            let why = "this server has not read the log to its end yet";
+            return Some(Refusal::NotReady(why.into()));
+        }
+        if self.resolver.is_open() {
+            let why = "an earlier write's fate is open; writing goes on when the log answers again";
+            return Some(Refusal::LogUnavailable(why.into()));
+        }
+        if !self.schema_known {
+            return Some(Refusal::LogUnavailable(format!(
+                "the stream does not carry this build's commit schema, {}: readers could not read what it wrote; \
+                 write with the build that founded the stream, or one that carries the schema over",
+                headwater_schemas::commit_fingerprint()
+            )));
+        }
+        let ahead_ms = self.skew.ahead_ms(now, (self.clock)());
+        let most_ms = i64::try_from(self.settings().max_clock_ahead_ms).unwrap_or(i64::MAX);
+        (ahead_ms > most_ms).then(|| {
+            Refusal::LogUnavailable(format!(
+                "this machine's clock is {} s ahead of the log's; set it right and writing goes on",
+                ahead_ms / 1_000
+            ))
+        })
+    }
+
+    fn new_id(&self) -> CommitId {
+        let now_ms = u64::try_from((self.clock)()).unwrap_or(0);
+        uuid::Builder::from_unix_timestamp_millis(now_ms, &rand::random()).into_uuid()
+    }
+
+    /// Answers a request and lets go of its key.
+    pub(crate) fn finish(&mut self, mut job: Job, result: Result<Written, Refusal>) {
+        if let Some(key) = job.key() {
+            self.keys_in_use.remove(key);
+        }
+        job.answer(result);
+    }
+
+    pub(crate) fn finish_dry(&mut self, job: Job, result: Result<DryRunBody, Refusal>) {
+        self.finish(job, result.map(|body| Written::DryRun(Box::new(body))));
+    }
+
+    fn begin_drain(&mut self) {
+        if self.drain_by.is_none() {
+            self.drain_by = Some(Instant::now() + self.settings().drain());
+            self.shared.set_ready(false);
+            self.inbox.close();
+        }
+    }
+
+    fn is_finished(&self, now: Instant) -> bool {
+        let Some(by) = self.drain_by else { return false };
+        let owed = self.line.iter().flat_map(Speculative::iter).any(|pending| pending.job.waiter.is_some());
+        let idle = !owed && self.waiting.is_empty() && self.parked.is_empty() && self.markers.is_empty();
+        by <= now || (idle && self.inbox.is_empty())
+    }
+
+    /// Answers everything that is still open.
+    fn close(&mut self) {
+        self.shared.set_ready(false);
+        self.inbox.close();
+        self.drain_by.get_or_insert_with(Instant::now);
+        self.drain_inbox();
+        let pending = self.line.as_mut().map(Speculative::drain).unwrap_or_default();
+        for pending in pending {
+            self.finish(pending.job, Err(Refusal::OutcomeUnknown));
+        }
+        self.refuse_all(&Refusal::ShuttingDown);
+        self.markers.fail(&Refusal::ShuttingDown);
+    }
+
+    /// Answers every request of which nothing is in the log.
+    pub(crate) fn refuse_all(&mut self, refusal: &Refusal) {
+        let waiting = std::mem::take(&mut self.waiting).into_values();
+        let parked = std::mem::take(&mut self.parked).into_iter().map(|parked| parked.job);
+        for job in waiting.chain(parked).collect::<Vec<_>>() {
+            self.finish(job, Err(refusal.clone()));
+        }
+    }
+
+    /// Answers what has waited too long.
+    fn expire(&mut self, now: Instant) {
+        let patience = self.settings().outcome_timeout();
+        let mut unknown = false;
+        for pending in self.line.iter_mut().flat_map(Speculative::iter_mut) {
+            if pending.handed_at + patience > now {
+                break;
+            }
+            unknown |= pending.job.waiter.is_some();
+            pending.job.answer(Err(Refusal::OutcomeUnknown));
+        }
+        if unknown {
+            tracing::error!("the fate of a write cannot be told in time; writing stops until a barrier is read back");
+            self.resolver.trip(now);
+            metrics::breaker(true);
+        }
+        let late = |job: &Job| job.arrived + patience <= now;
+        while let Some(first) = self.waiting.first_entry().filter(|first| late(first.get())) {
+            let why = "earlier writes are not settled yet";
+            let job = first.remove();
+            self.finish(job, Err(Refusal::LogUnavailable(why.into())));
+        }
+        for parked in self.parked.extract_if(.., |parked| late(&parked.job)).collect::<Vec<_>>() {
+            let why = "the log's end cannot be read";
+            self.finish(parked.job, Err(Refusal::LogUnavailable(why.into())));
+        }
+        self.markers.expire(now, &Refusal::LogUnavailable("its marker did not come back in time".into()));
+    }
+
+    /// When something is due without anything happening.
+    fn next_wake(&self, now: Instant) -> Option<Instant> {
+        let patience = self.settings().outcome_timeout();
+        let pending = self.line.iter().flat_map(Speculative::iter);
+        let open = pending.filter(|pending| pending.job.waiter.is_some()).map(|it| it.handed_at).next();
+        let waiting = self.waiting.first_key_value().map(|(_, job)| job.arrived);
+        let parked = self.parked.iter().map(|parked| parked.job.arrived).min();
+        let held = self.hold_until.filter(|_| !self.waiting.is_empty());
+        let ask = self.ender.retry_at.filter(|_| !self.parked.is_empty());
+        let late = [open, waiting, parked].into_iter().flatten().map(|at| at + patience);
+        let due = [held, ask, self.resolver.due(), self.markers.due(now), self.markers.deadline(), self.drain_by];
+        late.chain(due.into_iter().flatten()).min()
+    }
+}
