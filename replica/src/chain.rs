@@ -1,8 +1,8 @@
 //! Records in, folded commits out: the straight line that everybody who reads a log runs.
 
 use headwater_schemas::{
-    Codec, Commit, DecodeError, Entry, EntryRef, Folded, Frozen, Genesis, Hash, Head, Key, Namespace, Record, SCHEMAS_NAMESPACE,
-    SchemaError, Totals, accept, fold, marker_nonce,
+    Codec, Commit, DecodeError, Entry, EntryRef, Folded, Frozen, Genesis, Hash, Head, Key,
+    Namespace, Record, SCHEMAS_NAMESPACE, SchemaError, Totals, accept, fold, marker_nonce,
 };
 
 /// What one record means at a head.
@@ -114,7 +114,8 @@ impl Chain {
             return Ok(Step::Ignored { hash, revision: Some(frozen.revision) });
         }
         let revision = frozen.revision;
-        let commit = self.codec.decode(bytes).map_err(|error| Stop::Undecodable { revision, error })?;
+        let commit =
+            self.codec.decode(bytes).map_err(|error| Stop::Undecodable { revision, error })?;
         let folded = self.fold(&commit, hash, lookup)?;
         Ok(Step::Accepted(Box::new((commit, folded))))
     }

@@ -79,7 +79,8 @@ impl Delta {
 
     pub(crate) fn insert(&mut self, hash: u64, namespace: &Namespace, key: &Key, changed: Changed) {
         self.filter.set(hash);
-        let size = |changed: &Changed| changed.entry.as_ref().map_or(0, |entry| entry.value.len() as u64);
+        let size =
+            |changed: &Changed| changed.entry.as_ref().map_or(0, |entry| entry.value.len() as u64);
         self.bytes += size(&changed);
         let keys = self.changed.entry(namespace.clone()).or_default();
         match keys.insert(key.clone(), changed) {
@@ -108,9 +109,9 @@ impl Delta {
         namespace: &str,
         from: Bound<&str>,
     ) -> impl Iterator<Item = (&'a str, &'a Changed)> + use<'a> {
-        self.changed.get(namespace).into_iter().flat_map(move |keys| {
-            keys.range::<_, str>((from, Bound::Unbounded)).map(|(key, changed)| (key.as_str(), changed))
-        })
+        let keys = self.changed.get(namespace);
+        let range = keys.map(|keys| keys.range::<_, str>((from, Bound::Unbounded)));
+        range.into_iter().flatten().map(|(key, changed)| (key.as_str(), changed))
     }
 
     /// The namespaces in which anything changed, in order.

@@ -49,5 +49,10 @@ pub trait History: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// [`HistoryError`].
-    fn last_change(&self, namespace: &str, key: &str, upto: u64) -> BoxFuture<'_, Result<u64, HistoryError>>;
+    fn last_change(
+        &self,
+        namespace: &str,
+        key: &str,
+        upto: u64,
+    ) -> BoxFuture<'_, Result<u64, HistoryError>>;
 }

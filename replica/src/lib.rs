@@ -8,9 +8,15 @@
 //!                                      └── compare digest              └── observer (the writer)
 //! ```
 
+mod bootstrap;
+mod cache;
 mod chain;
+mod core;
 mod delta;
+mod follow;
 mod history;
+mod measure;
+mod rebase;
 mod replica;
 mod status;
 mod tail;
@@ -18,7 +24,10 @@ mod view;
 
 pub use chain::{Chain, Step, Stop};
 pub use history::{CommitsPage, History, HistoryError};
-pub use replica::{Observer, Progress, Replica, Seen, Settings};
+pub use replica::{Closed, Follow, Loop, Observer, Progress, Replica, Seen, Settings};
 pub use status::{Alarm, AlarmKind, Phase, Source, Status};
 pub use tail::{Applied, Tail, TailRead};
 pub use view::View;
+
+#[cfg(test)]
+mod tests;

@@ -101,7 +101,10 @@ impl Tail {
             return Some(ring.base.hash);
         }
         let index = ring.items.partition_point(|item| item.head.revision < revision);
-        ring.items.get(index).filter(|item| item.head.revision == revision).map(|item| item.head.hash)
+        ring.items
+            .get(index)
+            .filter(|item| item.head.revision == revision)
+            .map(|item| item.head.hash)
     }
 
     /// The commits after `revision`, oldest first, about `max_bytes` of them and at least one if there is any.

@@ -46,7 +46,13 @@ impl View {
             let changed = Changed { revision: folded.head.revision, entry: effect.after.clone() };
             delta.insert(hash, &effect.namespace, &effect.key, changed);
         }
-        Self { head: folded.head, totals: folded.totals.clone(), position, base: self.base.clone(), delta }
+        Self {
+            head: folded.head,
+            totals: folded.totals.clone(),
+            position,
+            base: self.base.clone(),
+            delta,
+        }
     }
 
     /// The same state at a later head: nothing that this view holds changed in between.

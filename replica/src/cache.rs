@@ -1,0 +1,60 @@
+//! The last known good state on disk: mapped images, named by content and namespaces.
+
+use std::path::{Path, PathBuf};
+
+use headwater_image::{Mapped, Trust, mapped_name};
+use headwater_schemas::{Hash, Head, StreamId};
+
+use crate::replica::Settings;
+
+/// How many files stay: the newest, and one before it for when that turns out bad.
+const KEPT: usize = 2;
+
+/// The newest good file, and why better ones were not taken.
+pub(crate) fn newest(settings: &Settings) -> (Option<Mapped>, Vec<String>) {
+    let mut refused = Vec::new();
+    let Some(dir) = &settings.cache_dir else { return (None, refused) };
+    for path in files(dir, settings) {
+        match Mapped::open(&path, Trust::Verify, settings.keep()) {
+            Ok(mapped) if mapped.subscription() == settings.subscription().as_ref() => {
+                return (Some(mapped), refused);
+            }
+            Ok(_) => {}
+            Err(error) => refused.push(format!("cache {}: {error}", path.display())),
+        }
+    }
+    if refused.is_empty() {
+        refused.push(format!("cache {}: nothing there yet", dir.display()));
+    }
+    (None, refused)
+}
+
+/// Removes all but the newest files of this subscription.
+pub(crate) fn prune(settings: &Settings) {
+    let Some(dir) = &settings.cache_dir else { return };
+    for path in files(dir, settings).into_iter().skip(KEPT) {
+        if let Err(error) = std::fs::remove_file(&path) {
+            tracing::debug!(path = %path.display(), %error, "an old cache file stays");
+        }
+    }
+}
+
+/// The cache files of this subscription, the newest first.
+fn files(dir: &Path, settings: &Settings) -> Vec<PathBuf> {
+    let subscription = settings.subscription();
+    let Ok(listing) = std::fs::read_dir(dir) else { return Vec::new() };
+    let mut found: Vec<(u64, PathBuf)> = listing
+        .filter_map(|file| {
+            let file = file.ok()?;
+            let name = file.file_name();
+            let (revision, rest) = name.to_str()?.split_once('-')?;
+            let hash = Hash::from_hex(rest.get(..64)?)?;
+            let revision = revision.parse().ok()?;
+            let head = Head { stream_id: StreamId::default(), revision, hash, at_ms: 0 };
+            let ours = mapped_name(&head, subscription.as_ref());
+            (name.to_str() == Some(&ours)).then(|| (revision, file.path()))
+        })
+        .collect();
+    found.sort_by(|a, b| b.cmp(a));
+    found.into_iter().map(|(_, path)| path).collect()
+}

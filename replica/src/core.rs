@@ -1,0 +1,311 @@
+//! What the loop owns: the chain, the current view, and the one way in which either changes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use headwater_schemas::{
+    Commit, Divergence, Entry, Folded, Hash, Head, Key, Namespace, Position, Record,
+    SCHEMAS_NAMESPACE, SchemaError,
+};
+
+use crate::rebase::Rebase;
+use crate::replica::{Observer, Progress, Seen, Settings, Shared};
+use crate::{Alarm, AlarmKind, Applied, Chain, Phase, Source, Step, Stop, View, cache, measure};
+
+/// How one record was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    Accepted,
+    Ignored,
+    Marker,
+}
+
+/// Why the loop cannot go on from a record.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error(transparent)]
+    Stop(#[from] Stop),
+    #[error(transparent)]
+    Diverged(#[from] Divergence),
+}
+
+/// The loop's own state. Nobody else writes the view, the tail or the chain.
+#[derive(Debug)]
+pub(crate) struct Core {
+    shared: Arc<Shared>,
+    observer: Option<Observer>,
+    pub(crate) settings: Settings,
+    /// The chain and the view at its head; none before the first state.
+    state: Option<(Chain, Arc<View>)>,
+    /// The revision at which a divergence was met with a state already built anew: the writer was wrong.
+    pub(crate) rebuilt_for: Option<u64>,
+    rebase: Rebase,
+    progress: Progress,
+}
+
+fn lookup(view: &View, namespace: &Namespace, key: &Key) -> Option<Entry> {
+    view.get(namespace.as_str(), key.as_str()).map(|entry| entry.to_entry())
+}
+
+impl Core {
+    pub(crate) fn new(shared: Arc<Shared>, observer: Option<Observer>, settings: Settings) -> Self {
+        let rebase = Rebase::new(&settings);
+        Self {
+            shared,
+            observer,
+            settings,
+            state: None,
+            rebuilt_for: None,
+            rebase,
+            progress: Progress::default(),
+        }
+    }
+
+    pub(crate) fn view(&self) -> Option<&Arc<View>> {
+        self.state.as_ref().map(|(_, view)| view)
+    }
+
+    pub(crate) fn head(&self) -> Option<Head> {
+        self.view().map(|view| *view.head())
+    }
+
+    async fn tell(&self, seen: Seen) {
+        if let Some(observer) = &self.observer {
+            // An observer that is gone no longer wants to know.
+            let _ = observer.send(seen).await;
+        }
+    }
+
+    fn swap(&mut self, view: Arc<View>) {
+        self.progress.revision = view.revision();
+        self.shared.view.store(Some(view));
+    }
+
+    /// Lets waiters know how far the loop is. Called once a batch, after all its views were swapped.
+    pub(crate) fn publish(&mut self, next: Option<Position>) {
+        if let Some(next) = next {
+            self.progress.next = next;
+        }
+        let progress = self.progress;
+        self.shared.progress.send_if_modified(|now| {
+            let changed = *now != progress;
+            *now = progress;
+            changed
+        });
+        measure::revision(progress.revision);
+    }
+
+    pub(crate) fn phase(&mut self, phase: Phase) {
+        self.progress.phase = phase;
+        self.publish(None);
+    }
+
+    /// Everything up to the log's end was read.
+    pub(crate) async fn at_end(&mut self, next: Position) {
+        self.progress.next = next;
+        if self.shared.alarm.load().is_none() {
+            self.phase(Phase::Live);
+        }
+        self.tell(Seen::AtEnd { next }).await;
+    }
+
+    pub(crate) fn error(&self, error: String) {
+        tracing::warn!(%error, "replica");
+        self.shared.account().last_error = Some(error);
+    }
+
+    /// A source speaks of a revision.
+    pub(crate) fn heard_of(&self, revision: u64) {
+        let mut account = self.shared.account();
+        account.known_revision = account.known_revision.max(revision);
+        let lag = account.known_revision.saturating_sub(self.progress.revision);
+        measure::lag(lag);
+    }
+
+    pub(crate) async fn alarm(&mut self, kind: AlarmKind, detail: String) {
+        let alarm = Alarm { kind, detail };
+        if self.shared.alarm.load().as_deref() == Some(&alarm) {
+            return;
+        }
+        tracing::error!(kind = ?alarm.kind, detail = %alarm.detail, "replica alarm");
+        self.shared.account().last_error = Some(alarm.detail.clone());
+        self.shared.alarm.store(Some(Arc::new(alarm.clone())));
+        measure::alarm(true);
+        if kind != AlarmKind::Divergence {
+            self.phase(Phase::ReadOnly);
+        }
+        self.tell(Seen::Alarm(Some(alarm))).await;
+    }
+
+    /// Lifts the alarm when its cause, one of `kinds`, is gone.
+    pub(crate) async fn mended(&mut self, kinds: &[AlarmKind]) {
+        let lifted =
+            self.shared.alarm.load().as_ref().is_some_and(|alarm| kinds.contains(&alarm.kind));
+        if lifted {
+            tracing::info!("replica alarm lifted");
+            self.shared.alarm.store(None);
+            measure::alarm(false);
+            self.phase(Phase::CatchingUp);
+            self.tell(Seen::Alarm(None)).await;
+        }
+    }
+
+    /// Takes a whole state. The caller has checked that it is on our chain and not older than what we have.
+    pub(crate) async fn reset(&mut self, view: View, source: Source) -> Result<(), SchemaError> {
+        let schemas = view.entries(SCHEMAS_NAMESPACE, "", None);
+        let chain = Chain::at(*view.head(), view.totals().clone(), schemas)?;
+        let view = Arc::new(view);
+        self.shared.account().source = source;
+        self.shared.tail.reset(*view.head());
+        self.state = Some((chain, view.clone()));
+        self.rebase.forget();
+        self.swap(view.clone());
+        self.heard_of(view.revision());
+        self.phase(Phase::CatchingUp);
+        self.tell(Seen::Reset { view }).await;
+        Ok(())
+    }
+
+    /// Takes a record before there is any state: the first well-formed genesis founds it.
+    pub(crate) async fn found(&mut self, record: &Record) -> bool {
+        let Some((chain, _, folded)) = Chain::found(&record.bytes) else { return false };
+        let view = View::empty(folded.head, record.position).apply(&folded, record.position);
+        let view = Arc::new(view);
+        self.shared.account().source = Source::Log;
+        self.shared.tail.reset(*view.head());
+        self.state = Some((chain, view.clone()));
+        self.swap(view.clone());
+        self.phase(Phase::CatchingUp);
+        self.tell(Seen::Reset { view }).await;
+        true
+    }
+
+    /// Takes one record: accept, decode, fold, swap, extend the tail.
+    pub(crate) async fn record(&mut self, record: &Record) -> Result<Taken, Refusal> {
+        let Some((chain, view)) = &self.state else { return Ok(Taken::Ignored) };
+        let mut ahead = chain.clone();
+        match ahead.step(record, |namespace, key| lookup(view, namespace, key))? {
+            Step::Marker(nonce) => {
+                self.tell(Seen::Marker { nonce }).await;
+                Ok(Taken::Marker)
+            }
+            Step::Ignored { hash, revision } => {
+                self.shared.account().ignored += 1;
+                measure::ignored();
+                self.tell(Seen::Ignored { hash, revision, position: record.position }).await;
+                Ok(Taken::Ignored)
+            }
+            Step::Accepted(step) => {
+                let (commit, folded) = *step;
+                self.judge(&folded).await?;
+                let previous = commit.revision.saturating_sub(1);
+                self.applied(ahead, commit, folded, record, previous).await;
+                Ok(Taken::Accepted)
+            }
+        }
+    }
+
+    /// Takes a commit that a relay accepted and filtered to our namespaces.
+    pub(crate) async fn filtered(
+        &mut self,
+        commit: Commit,
+        hash: Hash,
+        position: Position,
+    ) -> Result<(), Refusal> {
+        let Some((chain, view)) = &self.state else { return Ok(()) };
+        let previous = view.revision();
+        let mut ahead = chain.clone();
+        let folded = ahead.fold(&commit, hash, |namespace, key| lookup(view, namespace, key))?;
+        if let Some(divergence) = folded.divergence {
+            return Err(divergence.into());
+        }
+        let record = Record { position, appended_at_ms: commit.at_ms, bytes: bytes::Bytes::new() };
+        self.applied(ahead, commit, folded, &record, previous).await;
+        Ok(())
+    }
+
+    /// Moves the head over commits that changed nothing here.
+    pub(crate) async fn advance(&mut self, head: Head, position: Position) {
+        let Some((chain, view)) = &mut self.state else { return };
+        chain.advance(head);
+        *view = Arc::new(view.advance(head, position));
+        let view = view.clone();
+        self.swap(view.clone());
+        self.tell(Seen::Advanced { view }).await;
+    }
+
+    /// A divergence is met once by building the state anew; if it stays, the writer was wrong: the fold is the
+    /// truth, and writers stop until an operator speaks.
+    async fn judge(&mut self, folded: &Folded) -> Result<(), Divergence> {
+        let Some(divergence) = &folded.divergence else { return Ok(()) };
+        if self.rebuilt_for != Some(folded.head.revision) {
+            return Err(divergence.clone());
+        }
+        let detail = format!(
+            "{divergence}. A state built anew from the log agrees with this one, so the writer was wrong; \
+             the fold counts and publishers stop writing. Find the writer, then resume the stream."
+        );
+        self.alarm(AlarmKind::Divergence, detail).await;
+        Ok(())
+    }
+
+    async fn applied(
+        &mut self,
+        chain: Chain,
+        commit: Commit,
+        folded: Folded,
+        record: &Record,
+        previous: u64,
+    ) {
+        let Some((_, view)) = &self.state else { return };
+        let view = Arc::new(view.apply(&folded, record.position));
+        let applied = Arc::new(Applied {
+            head: folded.head,
+            previous,
+            position: record.position,
+            appended_at_ms: record.appended_at_ms,
+            record: record.bytes.clone(),
+            commit,
+            effects: folded.effects,
+            totals: folded.totals,
+        });
+        self.state = Some((chain, view.clone()));
+        self.swap(view.clone());
+        self.shared.tail.push(applied.clone());
+        self.tell(Seen::Applied { applied, view }).await;
+    }
+
+    /// Begins to fold the view into a new base when enough has changed since the last.
+    pub(crate) fn rebase_if_due(&mut self) {
+        if let Some((_, view)) = &self.state {
+            self.rebase.start_if_due(view, Instant::now());
+        }
+    }
+
+    /// Resolves when there is something to do about the base: a fold has ended, or one is due.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(crate) async fn rebase_wakes(&mut self) {
+        let Some(base) = self.rebase.wakes().await else { return };
+        let Some((_, view)) = &mut self.state else { return };
+        let same_chain = base.head().stream_id == view.head().stream_id
+            && base.head().revision <= view.revision();
+        if same_chain {
+            *view = Arc::new(view.rebased(base));
+            let view = view.clone();
+            self.swap(view);
+        }
+    }
+
+    /// Leaves the last known good state in the cache.
+    pub(crate) async fn close(&mut self) {
+        if let Some((_, view)) = &self.state
+            && let Err(error) = self.rebase.finish(view).await
+        {
+            self.error(format!("the last state could not be cached: {error}"));
+        }
+        cache::prune(&self.settings);
+        self.phase(Phase::Closed);
+    }
+}

@@ -1,0 +1,300 @@
+//! Following a log: read → accept → fold → swap, behind the question "am I on this log?".
+//!
+//! ```text
+//!   seek to the head's record ──▶ same hash? ──no──▶ search the whole log ──no──▶ alarm, read-only, ask again
+//!            ▲                        │ yes                   │ yes
+//!            │                        ▼                       ▼
+//!            └── doubt ◀── read the records behind it, one by one
+//! ```
+
+use std::time::{Duration, Instant};
+
+use headwater_log::{Batch, Log, LogReader, ReadError, Seek};
+use headwater_schemas::{Frozen, Hash, Head, Record};
+
+use crate::core::{Core, Refusal, Taken};
+use crate::{AlarmKind, Chain, Phase, Source, View};
+
+/// How long one read waits for something to arrive.
+const READ_WAIT: Duration = Duration::from_secs(5);
+/// How much one read takes, in bytes.
+const READ_BYTES: usize = 1024 * 1024;
+/// How long the chain may be silent before the head's record is looked up again.
+const RECHECK_EVERY: Duration = Duration::from_secs(30);
+/// How long ignored records may come without an accepted one before it is.
+const DOUBT_AFTER: Duration = Duration::from_secs(5);
+/// The pause after an error: doubles from the first to the second.
+const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// Why a session with a reader ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("{0}")]
+    NotOnThisLog(String),
+}
+
+/// Follows `log` for ever.
+pub(crate) async fn follow(core: &mut Core, log: &dyn Log) {
+    let mut pause = RETRY.0;
+    loop {
+        let began = Instant::now();
+        let Err(ended) = session(core, log).await;
+        if began.elapsed() > RETRY.1 {
+            pause = RETRY.0;
+        }
+        match ended {
+            Ended::Read(ReadError::Corrupt(detail)) => {
+                core.alarm(AlarmKind::LogDamaged, detail).await
+            }
+            Ended::Read(error) => {
+                core.error(error.to_string());
+                if core.view().is_some() {
+                    core.phase(Phase::Stale);
+                }
+            }
+            Ended::NotOnThisLog(detail) => core.alarm(AlarmKind::NotOnThisLog, detail).await,
+            Ended::Refused(Refusal::Stop(stop)) => {
+                let detail = format!(
+                    "{stop}. The last good state is kept and served; use a build that understands the commit, \
+                     or resume the stream behind it."
+                );
+                core.alarm(AlarmKind::Undecodable, detail).await;
+            }
+            Ended::Refused(Refusal::Diverged(divergence)) => {
+                core.error(format!("{divergence}; building the state anew from the log"));
+                if let Err(error) = rebuild(core, log).await {
+                    core.error(format!("the state could not be built anew: {error}"));
+                } else {
+                    continue;
+                }
+            }
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY.1);
+    }
+}
+
+/// What the session is looking for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looking {
+    /// No state yet: the genesis.
+    ForGenesis,
+    /// The head's record, where it should stand.
+    AtHint,
+    /// The head's record, anywhere.
+    Everywhere,
+    /// Nothing: the head was found, what follows is news.
+    Found,
+}
+
+/// One reader's life.
+struct Session<'a> {
+    core: &'a mut Core,
+    reader: Box<dyn LogReader>,
+    looking: Looking,
+    /// When the chain last proved that it is this log's.
+    proved_at: Instant,
+    /// Since when records have been ignored without an accepted one.
+    doubt_since: Option<Instant>,
+}
+
+async fn session(core: &mut Core, log: &dyn Log) -> Result<std::convert::Infallible, Ended> {
+    let reader = log.reader().await?;
+    let mut session = Session {
+        core,
+        reader,
+        looking: Looking::ForGenesis,
+        proved_at: Instant::now(),
+        doubt_since: None,
+    };
+    session.begin().await?;
+    loop {
+        session.turn().await?;
+    }
+}
+
+impl Session<'_> {
+    /// Goes to where the next record to look at stands.
+    async fn begin(&mut self) -> Result<(), Ended> {
+        let hint = self.core.view().map(|view| view.position());
+        let (looking, to) = match hint {
+            None => (Looking::ForGenesis, Seek::Oldest),
+            Some(position) => (Looking::AtHint, Seek::At(position)),
+        };
+        self.looking = looking;
+        self.reader.seek(to).await?;
+        Ok(())
+    }
+
+    async fn turn(&mut self) -> Result<(), Ended> {
+        let wait = self.next_check();
+        let batch = tokio::select! {
+            biased;
+            batch = self.reader.read(wait, READ_BYTES) => Some(batch),
+            () = self.core.rebase_wakes() => None,
+        };
+        match batch.transpose() {
+            Ok(Some(batch)) => self.take(batch).await?,
+            Ok(None) => {}
+            Err(ReadError::OutOfRange { .. }) if self.looking == Looking::AtHint => {
+                self.search().await?
+            }
+            Err(ReadError::OutOfRange { position, detail }) if self.looking == Looking::Found => {
+                self.core
+                    .error(format!("position {position:?} is out of the log's range: {detail}"));
+                self.begin().await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.core.rebase_if_due();
+        if self.looking == Looking::Found && self.in_doubt() {
+            self.begin().await?;
+        }
+        Ok(())
+    }
+
+    /// How long to wait for records before the head must be looked up again.
+    fn next_check(&self) -> Duration {
+        let recheck = RECHECK_EVERY.saturating_sub(self.proved_at.elapsed());
+        let doubt =
+            self.doubt_since.map_or(READ_WAIT, |since| DOUBT_AFTER.saturating_sub(since.elapsed()));
+        recheck.min(doubt).clamp(Duration::from_millis(10), READ_WAIT)
+    }
+
+    fn in_doubt(&self) -> bool {
+        self.proved_at.elapsed() >= RECHECK_EVERY
+            || self.doubt_since.is_some_and(|since| since.elapsed() >= DOUBT_AFTER)
+    }
+
+    async fn search(&mut self) -> Result<(), Ended> {
+        self.looking = Looking::Everywhere;
+        self.reader.seek(Seek::Oldest).await?;
+        Ok(())
+    }
+
+    async fn take(&mut self, batch: Batch) -> Result<(), Ended> {
+        for record in &batch.records {
+            match self.looking {
+                Looking::Found => self.news(record).await?,
+                Looking::ForGenesis => {
+                    if self.core.found(record).await {
+                        self.proved().await;
+                    }
+                }
+                Looking::AtHint if !self.is_head(record) => return self.search().await,
+                Looking::Everywhere if !self.is_head(record) => {}
+                Looking::AtHint | Looking::Everywhere => self.proved().await,
+            }
+        }
+        match self.looking {
+            Looking::Found => {
+                self.core.publish(Some(batch.next));
+                if batch.at_end {
+                    self.core.at_end(batch.next).await;
+                }
+                Ok(())
+            }
+            Looking::AtHint if batch.at_end => self.search().await,
+            Looking::Everywhere if batch.at_end => Err(self.lost()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Our head's record stands in this log: what comes behind it is news.
+    async fn proved(&mut self) {
+        self.looking = Looking::Found;
+        self.proved_at = Instant::now();
+        self.doubt_since = None;
+        self.core.mended(&[AlarmKind::NotOnThisLog, AlarmKind::LogDamaged]).await;
+    }
+
+    fn is_head(&self, record: &Record) -> bool {
+        self.core.head().is_some_and(|head| is_record_of(&head, record))
+    }
+
+    async fn news(&mut self, record: &Record) -> Result<(), Ended> {
+        match self.core.record(record).await? {
+            Taken::Accepted => {
+                self.proved_at = Instant::now();
+                self.doubt_since = None;
+                self.core.mended(&[AlarmKind::Undecodable]).await;
+            }
+            Taken::Ignored => {
+                self.doubt_since.get_or_insert_with(Instant::now);
+            }
+            Taken::Marker => {}
+        }
+        Ok(())
+    }
+
+    fn lost(&self) -> Ended {
+        let place = &self.reader.identity().place;
+        let detail = self.core.head().map_or_else(String::new, |head| {
+            format!(
+                "the log {place} does not hold the record of revision {} ({}) of stream {}: it was recreated, \
+                 truncated, restored from an older copy, or is another log. Nothing is applied and nothing written; \
+                 the last good state is served. Point to the right log, or restore it.",
+                head.revision, head.hash, head.stream_id
+            )
+        });
+        Ended::NotOnThisLog(detail)
+    }
+}
+
+fn is_record_of(head: &Head, record: &Record) -> bool {
+    // The hash decides; the header only spares hashing the whole log.
+    Frozen::read(&record.bytes).is_ok_and(|frozen| frozen.revision == head.revision)
+        && Hash::of(&record.bytes) == head.hash
+}
+
+/// Builds the state at our head anew from the log alone, beside the one that is served, and takes it.
+async fn rebuild(core: &mut Core, log: &dyn Log) -> Result<(), Ended> {
+    let Some(head) = core.head() else { return Ok(()) };
+    let mut reader = log.reader().await?;
+    reader.seek(Seek::Oldest).await?;
+    let mut state: Option<(Chain, View)> = None;
+    loop {
+        let batch = reader.read(READ_WAIT, READ_BYTES).await?;
+        for record in &batch.records {
+            state = grow(state, record)?;
+            if let Some((_, view)) = &state
+                && *view.head() == head
+            {
+                core.rebuilt_for = Some(head.revision + 1);
+                let view = view.clone();
+                return core
+                    .reset(view, Source::Log)
+                    .await
+                    .map_err(|error| Ended::Read(ReadError::Corrupt(error.to_string())));
+            }
+        }
+        if batch.at_end {
+            return Err(Ended::NotOnThisLog(format!(
+                "the log ends before revision {}",
+                head.revision
+            )));
+        }
+    }
+}
+
+fn grow(state: Option<(Chain, View)>, record: &Record) -> Result<Option<(Chain, View)>, Ended> {
+    let Some((mut chain, view)) = state else {
+        return Ok(Chain::found(&record.bytes).map(|(chain, _, folded)| {
+            let view = View::empty(folded.head, record.position).apply(&folded, record.position);
+            (chain, view)
+        }));
+    };
+    let lookup = |namespace: &headwater_schemas::Namespace, key: &headwater_schemas::Key| {
+        view.get(namespace.as_str(), key.as_str()).map(|entry| entry.to_entry())
+    };
+    let step = chain.step(record, lookup).map_err(Refusal::from)?;
+    let view = match step {
+        crate::Step::Accepted(step) => view.apply(&step.1, record.position),
+        _ => view,
+    };
+    Ok(Some((chain, view)))
+}

@@ -1,0 +1,127 @@
+//! Folding what changed into a new base image, in the background, on a thread of its own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use headwater_image::{ImageError, Mapped, MappedBuilder};
+use tokio::task::JoinHandle;
+
+use crate::replica::Settings;
+use crate::{View, cache, measure};
+
+/// So many changed keys are folded at once; more as the base grows, so that each fold pays for itself.
+const MANY_KEYS: usize = 20_000;
+/// So many changed bytes of values are folded at once.
+const MANY_BYTES: u64 = 32 * 1024 * 1024;
+/// The shortest pause between two folds that only freshen the cache.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The pause is so many times what the last fold took: at most 2 % of a core goes into freshening.
+const PAUSE_FACTOR: u32 = 50;
+
+/// The folding of one replica's view.
+#[derive(Debug)]
+pub(crate) struct Rebase {
+    settings: Settings,
+    running: Option<(Instant, JoinHandle<Result<Mapped, ImageError>>)>,
+    /// What the cache holds.
+    cached_revision: Option<u64>,
+    not_before: Instant,
+    /// When the next freshening is due, if anything changed.
+    due_at: Option<Instant>,
+}
+
+impl Rebase {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            settings: settings.clone(),
+            running: None,
+            cached_revision: None,
+            not_before: Instant::now(),
+            due_at: None,
+        }
+    }
+
+    /// The state was replaced: what is being folded is of no use any more.
+    pub(crate) fn forget(&mut self) {
+        self.running = None;
+        self.due_at = None;
+    }
+
+    pub(crate) fn start_if_due(&mut self, view: &Arc<View>, now: Instant) {
+        if self.running.is_some() {
+            return;
+        }
+        let entries = usize::try_from(view.totals().entries()).unwrap_or(usize::MAX);
+        let many =
+            view.changed_keys() >= MANY_KEYS.max(entries / 8) || view.changed_bytes() >= MANY_BYTES;
+        let stale = self.settings.cache_dir.is_some()
+            && self.cached_revision.is_none_or(|cached| view.revision() > cached);
+        self.due_at = (stale && !many).then_some(self.not_before);
+        if many || (stale && now >= self.not_before) {
+            self.due_at = None;
+            self.running = Some((now, self.spawn(view.clone())));
+        }
+    }
+
+    fn spawn(&self, view: Arc<View>) -> JoinHandle<Result<Mapped, ImageError>> {
+        let settings = self.settings.clone();
+        tokio::task::spawn_blocking(move || fold(&view, &settings))
+    }
+
+    /// Resolves with a new base when a fold has ended well, with nothing when one ended badly or is due.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    pub(crate) async fn wakes(&mut self) -> Option<Arc<Mapped>> {
+        let Some((began, running)) = &mut self.running else {
+            match self.due_at {
+                Some(at) => tokio::time::sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+            return None;
+        };
+        let ended = running.await;
+        let took = began.elapsed();
+        self.running = None;
+        self.not_before = Instant::now() + PAUSE.max(took * PAUSE_FACTOR);
+        measure::fold_seconds(took.as_secs_f64());
+        self.take(ended.map_err(ImageError::source).flatten())
+    }
+
+    fn take(&mut self, folded: Result<Mapped, ImageError>) -> Option<Arc<Mapped>> {
+        match folded {
+            Ok(base) => {
+                self.cached_revision = Some(base.head().revision);
+                cache::prune(&self.settings);
+                Some(Arc::new(base))
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the state could not be folded into a new base; trying again later");
+                None
+            }
+        }
+    }
+
+    /// Leaves `view` in the cache before the end.
+    pub(crate) async fn finish(&mut self, view: &Arc<View>) -> Result<(), ImageError> {
+        self.running = None;
+        if self.settings.cache_dir.is_none() || self.cached_revision == Some(view.revision()) {
+            return Ok(());
+        }
+        self.spawn(view.clone()).await.map_err(ImageError::source)??;
+        Ok(())
+    }
+}
+
+fn fold(view: &View, settings: &Settings) -> Result<Mapped, ImageError> {
+    let mut builder = MappedBuilder::default();
+    for (namespace, key, entry) in view.iter() {
+        builder.push(namespace, key, entry)?;
+    }
+    let built =
+        builder.finish(view.head(), view.totals(), view.position(), settings.subscription())?;
+    match &settings.cache_dir {
+        Some(dir) => built.persist(dir, settings.keep()),
+        None => Ok(built),
+    }
+}

@@ -1,0 +1,272 @@
+//! The replica: a cheap handle for readers, and the loop that keeps it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use headwater_image::{Keep, Subscription};
+use headwater_log::Log;
+use headwater_schemas::{Hash, Namespace, Position};
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::core::Core;
+use crate::{Alarm, Applied, Phase, Source, Status, Tail, View, bootstrap, follow};
+
+/// Bytes of applied commits kept for live followers. Less cuts slow followers off sooner (they take an image);
+/// more costs memory.
+const TAIL_BYTES: usize = 64 * 1024 * 1024;
+
+/// What a replica needs to know.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the last known good state is kept; without it a start needs an image or the log.
+    pub cache_dir: Option<PathBuf>,
+    /// Directories with images of this stream, as a snapshotter leaves them.
+    pub image_dirs: Vec<PathBuf>,
+    /// The namespaces it holds; none means all. `_schemas` always belongs to them.
+    pub namespaces: Option<Vec<Namespace>>,
+    /// How many bytes of applied commits the tail keeps. Default 64 MiB.
+    pub tail_bytes: usize,
+    /// Hold the base image in memory instead of mapping its file, where the disk cannot be trusted. Default off.
+    pub image_in_memory: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cache_dir: None,
+            image_dirs: Vec::new(),
+            namespaces: None,
+            tail_bytes: TAIL_BYTES,
+            image_in_memory: false,
+        }
+    }
+}
+
+impl Settings {
+    /// The namespaces it holds, `_schemas` among them; none means all.
+    pub(crate) fn subscription(&self) -> Option<Subscription> {
+        self.namespaces.clone().map(Subscription::new)
+    }
+
+    /// How base images are held.
+    pub(crate) fn keep(&self) -> Keep {
+        if self.image_in_memory { Keep::Copied } else { Keep::Mapped }
+    }
+}
+
+/// Where commits come from.
+#[derive(Debug)]
+pub enum Follow {
+    /// Straight from the log: everything is verified here.
+    Log(Arc<dyn Log>),
+}
+
+/// Who is told of everything the loop sees, in order. Bounded: the loop waits for a slow observer.
+pub type Observer = mpsc::Sender<Seen>;
+
+/// One thing the loop saw.
+#[derive(Debug, Clone)]
+pub enum Seen {
+    /// The first state, or one that did not come commit by commit: compare with what you had.
+    Reset {
+        /// The state.
+        view: Arc<View>,
+    },
+    /// A commit was applied.
+    Applied {
+        /// The commit and what it did.
+        applied: Arc<Applied>,
+        /// The state after it.
+        view: Arc<View>,
+    },
+    /// The head moved over commits that changed nothing here (a filtered replica's only).
+    Advanced {
+        /// The state at the new head.
+        view: Arc<View>,
+    },
+    /// A record that does not continue the chain.
+    Ignored {
+        /// The hash of its bytes.
+        hash: Hash,
+        /// The revision it claims, if it is a commit at all.
+        revision: Option<u64>,
+        /// Where it stands.
+        position: Position,
+    },
+    /// A marker.
+    Marker {
+        /// What its writer put into it.
+        nonce: u128,
+    },
+    /// Everything up to the log's end was read.
+    AtEnd {
+        /// The position behind it.
+        next: Position,
+    },
+    /// The alarm changed; none when it was mended.
+    Alarm(Option<Alarm>),
+}
+
+/// How far the loop is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// The revision of the view.
+    pub revision: u64,
+    /// Where the replica is in its life.
+    pub phase: Phase,
+    /// Everything before this position was read.
+    pub next: Position,
+}
+
+/// The replica was closed while somebody waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the replica was closed")]
+pub struct Closed;
+
+/// What the loop writes and readers read.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) view: ArcSwapOption<View>,
+    pub(crate) tail: Tail,
+    pub(crate) progress: watch::Sender<Progress>,
+    pub(crate) alarm: ArcSwapOption<Alarm>,
+    account: Mutex<Account>,
+}
+
+/// What only the status tells.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Account {
+    pub(crate) source: Source,
+    pub(crate) ignored: u64,
+    pub(crate) last_error: Option<String>,
+    /// The highest revision any source spoke of.
+    pub(crate) known_revision: u64,
+}
+
+impl Shared {
+    pub(crate) fn account(&self) -> MutexGuard<'_, Account> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A handle on a replica. Cheap to clone; readers never block.
+#[derive(Debug, Clone)]
+pub struct Replica {
+    shared: Arc<Shared>,
+}
+
+impl Replica {
+    /// A replica and the loop that keeps it. Starts no task: spawn [`Loop::run`].
+    pub fn new(settings: Settings, follow: Follow, observer: Option<Observer>) -> (Self, Loop) {
+        let shared = Arc::new(Shared {
+            view: ArcSwapOption::empty(),
+            tail: Tail::new(settings.tail_bytes),
+            progress: watch::Sender::new(Progress::default()),
+            alarm: ArcSwapOption::empty(),
+            account: Mutex::default(),
+        });
+        let replica = Self { shared: shared.clone() };
+        (replica, Loop { core: Core::new(shared, observer, settings), follow })
+    }
+
+    /// The state now; none before the first.
+    pub fn view(&self) -> Option<Arc<View>> {
+        self.shared.view.load_full()
+    }
+
+    /// The last applied commits.
+    pub fn tail(&self) -> &Tail {
+        &self.shared.tail
+    }
+
+    /// What is wrong, if a person is needed: change nothing, append nothing.
+    pub fn alarm(&self) -> Option<Arc<Alarm>> {
+        self.shared.alarm.load_full()
+    }
+
+    /// How far the loop is; it changes after the view was swapped and the tail extended.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.shared.progress.subscribe()
+    }
+
+    /// The replica's own account.
+    pub fn status(&self) -> Status {
+        let account = self.shared.account().clone();
+        let progress = *self.shared.progress.borrow();
+        let view = self.view();
+        let revision = view.as_ref().map_or(0, |view| view.revision());
+        Status {
+            phase: progress.phase,
+            stream_id: view.as_ref().map(|view| view.head().stream_id),
+            revision,
+            hash: view.as_ref().map(|view| view.head().hash).unwrap_or_default(),
+            digest: view.as_ref().map(|view| view.totals().digest()).unwrap_or_default(),
+            entries: view.as_ref().map_or(0, |view| view.totals().entries()),
+            lag_revisions: account.known_revision.saturating_sub(revision),
+            position: progress.next,
+            source: account.source,
+            ignored: account.ignored,
+            alarm: self.alarm().map(|alarm| (*alarm).clone()),
+            last_error: account.last_error,
+        }
+    }
+
+    async fn until(&self, mut done: impl FnMut(&Progress) -> bool) -> Result<(), Closed> {
+        let mut progress = self.progress();
+        let reached = progress.wait_for(|now| now.phase == Phase::Closed || done(now)).await;
+        let phase = reached.map_err(|_| Closed)?.phase;
+        if phase == Phase::Closed { Err(Closed) } else { Ok(()) }
+    }
+
+    /// Waits until the view is at `revision` or later.
+    ///
+    /// # Errors
+    /// [`Closed`].
+    pub async fn wait_for(&self, revision: u64) -> Result<(), Closed> {
+        self.until(|now| now.revision >= revision && now.phase != Phase::Starting).await
+    }
+
+    /// Waits until everything before `next` was read.
+    ///
+    /// # Errors
+    /// [`Closed`].
+    pub async fn wait_position(&self, next: Position) -> Result<(), Closed> {
+        self.until(|now| now.next >= next).await
+    }
+
+    /// Waits until it follows live for the first time.
+    ///
+    /// # Errors
+    /// [`Closed`].
+    pub async fn caught_up(&self) -> Result<(), Closed> {
+        self.until(|now| now.phase == Phase::Live).await
+    }
+}
+
+/// The one loop that keeps a replica.
+#[derive(Debug)]
+pub struct Loop {
+    core: Core,
+    follow: Follow,
+}
+
+impl Loop {
+    /// Runs until `stop` is cancelled: climbs down the ladder for a first state, then follows. At the end it
+    /// leaves the last known good state in the cache and marks the replica closed.
+    pub async fn run(mut self, stop: CancellationToken) {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = Self::keep(&mut self.core, &self.follow) => {}
+        }
+        self.core.close().await;
+    }
+
+    async fn keep(core: &mut Core, follow: &Follow) {
+        bootstrap::from_disk(core).await;
+        match follow {
+            Follow::Log(log) => follow::follow(core, log.as_ref()).await,
+        }
+    }
+}
