@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use headwater_schemas::{EntryRef, Hash, Head, Namespace, Position, Totals};
+use headwater_schemas::{EntryRef, Hash, Head, Namespace, Position, SCHEMAS_NAMESPACE, Totals};
 
 use super::block::{BLOCK_BYTES, EARLY_BYTES, ZSTD_LEVEL};
 use super::file::WireImage;
@@ -127,10 +127,10 @@ impl<'p, 'f> Packer<'p, 'f> {
     fn push(&mut self, namespace: &str, key: &str, entry: &EntryRef<'_>) -> Result<(), ImageError> {
         record::check(namespace, key, entry, self.header.head.revision)?;
         let rows = self.rows(namespace, entry)?;
-        let new_namespace = self.advance(rows.namespace, namespace, key)?;
+        let boundary = self.advance(rows.namespace, namespace, key)?;
         let size = record::size(key.len(), entry.value.len());
         let full = self.records.len().saturating_add(size) > BLOCK_BYTES;
-        if full || (new_namespace && self.records.len() >= EARLY_BYTES) {
+        if full || boundary && (self.records.len() >= EARLY_BYTES || self.is_apart(namespace)) {
             self.flush()?;
         }
         if self.count == 0 {
@@ -139,6 +139,13 @@ impl<'p, 'f> Packer<'p, 'f> {
         record::encode(&mut self.records, rows, key, entry);
         self.count += 1;
         Ok(())
+    }
+
+    /// Whether a block ends between the namespace of its first record and this one, however small it is: every
+    /// subscription holds `_schemas`, and is not to fetch its neighbours with it.
+    fn is_apart(&self, namespace: &str) -> bool {
+        let first = self.header.namespaces.get(self.first.0 as usize);
+        [first.map_or("", Namespace::as_str), namespace].contains(&SCHEMAS_NAMESPACE)
     }
 
     fn rows(&self, namespace: &str, entry: &EntryRef<'_>) -> Result<Rows, ImageError> {

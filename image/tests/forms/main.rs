@@ -1,0 +1,8 @@
+//! The claims of the image crate, one file each.
+
+mod damage;
+mod files;
+mod golden;
+mod model;
+mod round_trip;
+mod subscribed;
