@@ -1,1 +1,59 @@
+//! The SDK a service embeds: typed configuration that is always there, changes without a restart, and costs
+//! nanoseconds to read.
+//!
+//! ```no_run
+//! # #[derive(serde::Deserialize)] struct PoolConfig { max_connections: u32 }
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let hw = headwater::Client::builder()
+//!     .relay("http://127.0.0.1:7070")
+//!     .namespaces(["global", "payments.prod"])
+//!     .cache_dir("/var/lib/payments/headwater")
+//!     .connect()
+//!     .await?;
+//! let pool: headwater::Handle<PoolConfig> = hw.handle("db/pool")?;
+//! let limit = hw.bind("db/limit").default(100).validate(|n: &u32| *n > 0).build();
+//! println!("{} of {}", pool.load().max_connections, *limit.load());
+//! # Ok(()) }
+//! ```
+//!
+//! What a reader calls is synchronous and never waits for the network: one thread of the client's own follows the
+//! stream, decodes and validates each changed value once, and swaps it into every handle.
+//!
+//! ```text
+//!  relay or Kafka ──▶ replica (accept, fold, digest) ──▶ view swap ──▶ dispatcher ──▶ handle swap ──▶ subscriptions
+//!                         │                                  │                            │
+//!                         └── last known good on disk        └── get, view()              └── load(), Reader
+//! ```
+
+mod builder;
+mod client;
+mod commits;
+mod core;
+mod decode;
+mod dispatch;
+mod engine;
+mod error;
+mod handle;
+#[cfg(feature = "kafka")]
+mod kafka;
+mod overlay;
+mod registry;
+mod slot;
+mod sources;
+mod status;
+mod value;
+mod view;
+
+pub use builder::{Builder, STARTUP_TIMEOUT};
+pub use client::Client;
+pub use commits::{Commits, Event};
+pub use error::{Closed, ConnectError, HandleError, NamespaceError, ValueError};
+pub use handle::{BindKey, Binding, Guard, Handle, Reader, Subscription, Verdict};
+pub use headwater_replica::{Alarm, AlarmKind, Applied, Phase, Source};
+pub use headwater_schemas::{
+    Change, Commit, Digest, Effect, Entry, EntryRef, Hash, Head, Key, NameError, Namespace, StreamId,
+};
+pub use status::{HandleStatus, Status};
+pub use value::Value;
+pub use view::View;
 

@@ -1,1 +1,63 @@
-fn main() {}
+//! What an LLM gateway knows of models, prices and endpoints, configured live: every change posted to Headwater is
+//! in the next answer, without a restart.
+//!
+//! ```text
+//! headwater import llm.models examples/data/models.json
+//! llm-gateway --relay http://127.0.0.1:7070 --listen 127.0.0.1:8080
+//! curl http://127.0.0.1:8080/models/gpt-4o
+//! ```
+
+mod http;
+mod model;
+mod models;
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::models::Models;
+
+/// Where the models stand, one key each.
+const NAMESPACE: &str = "llm.models";
+
+/// Answers GET /models/{name} from the namespace llm.models.
+#[derive(Debug, Parser)]
+struct Args {
+    /// The Headwater server to follow
+    #[arg(long, env = "HEADWATER_SERVER", default_value = "http://127.0.0.1:7070")]
+    relay: String,
+    /// Where to answer
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Where to keep the last known good models, so that the gateway starts while everything else is down
+    #[arg(long)]
+    cache: Option<PathBuf>,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let args = Args::parse();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut config = headwater::Client::builder().relay(args.relay).namespaces([NAMESPACE]);
+    if let Some(dir) = args.cache {
+        config = config.cache_dir(dir);
+    }
+    let config = config.connect().await?;
+    let listener = TcpListener::bind(args.listen).await?;
+    let view = config.view();
+    eprintln!("{} models at revision {}", view.prefix("").count(), view.revision());
+    eprintln!("try: curl http://{}/models/gpt-4o", listener.local_addr()?);
+    let stop = async move {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    axum::serve(listener, http::routes(Models::new(config.clone()))).with_graceful_shutdown(stop).await?;
+    config.close().await;
+    Ok(())
+}

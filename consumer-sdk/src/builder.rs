@@ -1,0 +1,180 @@
+//! Where to read from, what, and how to start.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc as blocking;
+use std::time::Duration;
+
+use headwater_log::Log;
+use headwater_schemas::Namespace;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::Client;
+use crate::core::{Core, Life};
+use crate::engine::{self, Plan};
+use crate::error::ConnectError;
+use crate::overlay::Overlay;
+use crate::sources::Sources;
+
+/// How long `connect` waits for the head before it starts from the cache. Less starts sooner on an old state while
+/// the source is only slow; more delays the service's start while the source is down.
+pub const STARTUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Says where a client reads from and what; made by [`Client::builder`].
+#[derive(Debug, Clone)]
+#[must_use = "connect() makes the client"]
+pub struct Builder {
+    sources: Sources,
+    image_dirs: Vec<PathBuf>,
+    namespaces: Vec<String>,
+    also: Vec<String>,
+    cache_dir: Option<PathBuf>,
+    startup_timeout: Duration,
+    allow_empty: bool,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            sources: Sources::default(),
+            image_dirs: Vec::new(),
+            namespaces: Vec::new(),
+            also: Vec::new(),
+            cache_dir: None,
+            startup_timeout: STARTUP_TIMEOUT,
+            allow_empty: false,
+        }
+    }
+}
+
+impl Builder {
+    /// Follows a relay (any Headwater server), such as `http://127.0.0.1:7070`. Repeatable: the next one is taken
+    /// when one cannot be reached.
+    pub fn relay(mut self, url: impl Into<String>) -> Self {
+        self.sources.relays.push(url.into());
+        self
+    }
+
+    /// Follows a stream on Kafka itself: `brokers` is `HOST:PORT,…`. Thousands of services should use a relay.
+    #[cfg(feature = "kafka")]
+    pub fn kafka(mut self, brokers: impl Into<String>, stream: impl Into<String>) -> Self {
+        self.sources.kafka = Some((brokers.into(), stream.into()));
+        self
+    }
+
+    /// Follows a log that this process has: one in memory for tests, or a log of another kind.
+    pub fn log(mut self, log: Arc<dyn Log>) -> Self {
+        self.sources.log = Some(log);
+        self
+    }
+
+    /// Looks for images in a directory that a snapshotter writes to, such as a shared mount. Repeatable.
+    pub fn image_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.image_dirs.push(dir.into());
+        self
+    }
+
+    /// The namespaces to read, laid over each other: where two hold a key, the later wins. Without any, the client
+    /// follows every namespace, and keys are read by [`Client::namespace`].
+    pub fn namespaces<N: Into<String>>(mut self, namespaces: impl IntoIterator<Item = N>) -> Self {
+        self.namespaces.extend(namespaces.into_iter().map(Into::into));
+        self
+    }
+
+    /// Further namespaces to follow, not laid over the others: read them by [`Client::namespace`].
+    pub fn also_namespaces<N: Into<String>>(mut self, namespaces: impl IntoIterator<Item = N>) -> Self {
+        self.also.extend(namespaces.into_iter().map(Into::into));
+        self
+    }
+
+    /// Where the last known good state is kept: with it a service starts while everything else is down.
+    /// Processes on one machine may share it.
+    pub fn cache_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.cache_dir = Some(dir.into());
+        self
+    }
+
+    /// How long to wait for the head at the start before taking the cache. Default [`STARTUP_TIMEOUT`].
+    pub fn startup_timeout(mut self, timeout: Duration) -> Self {
+        self.startup_timeout = timeout;
+        self
+    }
+
+    /// Starts even with no state at all: every key is absent until a source answers.
+    pub fn allow_empty(mut self) -> Self {
+        self.allow_empty = true;
+        self
+    }
+
+    /// Starts the client: waits up to the start-up time-out for the head, then starts from the cache (or from what an
+    /// image gave), marked stale. Runs on any runtime, or none: the client has a thread of its own.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the client again.
+    ///
+    /// # Errors
+    /// [`ConnectError`], with a reason for every rung of the ladder.
+    pub async fn connect(self) -> Result<Client, ConnectError> {
+        let (answer, answered) = oneshot::channel();
+        // A caller that is gone has dropped the guard, which ends the client.
+        let starting = self.start(move |core| drop(answer.send(core)))?;
+        starting.finish(answered.await.unwrap_or(Err(ConnectError::Ended)))
+    }
+
+    /// As [`Builder::connect`], blocking this thread.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub fn connect_blocking(self) -> Result<Client, ConnectError> {
+        let (answer, answered) = blocking::sync_channel(1);
+        let starting = self.start(move |core| drop(answer.send(core)))?;
+        starting.finish(answered.recv().unwrap_or(Err(ConnectError::Ended)))
+    }
+
+    fn start(self, answer: impl FnOnce(Answer) + Send + 'static) -> Result<Starting, ConnectError> {
+        let overlay = Overlay::new(parse(&self.namespaces)?);
+        let followed = (!overlay.is_empty() || !self.also.is_empty())
+            .then(|| -> Result<_, ConnectError> { Ok([parse(&self.namespaces)?, parse(&self.also)?].concat()) })
+            .transpose()?;
+        let stop = CancellationToken::new();
+        let settings = headwater_replica::Settings {
+            cache_dir: self.cache_dir,
+            image_dirs: self.image_dirs,
+            namespaces: followed.clone(),
+            ..headwater_replica::Settings::default()
+        };
+        let plan = Plan {
+            settings,
+            follow: self.sources.follow()?,
+            startup_timeout: self.startup_timeout,
+            allow_empty: self.allow_empty,
+            stop: stop.clone(),
+        };
+        let stop = stop.drop_guard();
+        engine::start(plan, Box::new(answer))?;
+        Ok(Starting { overlay, followed: followed.map(Overlay::new), stop })
+    }
+}
+
+/// What the client's own thread answers when it has started.
+pub(crate) type Answer = Result<Arc<Core>, ConnectError>;
+
+/// A client that has not answered yet. Dropping it ends the client.
+struct Starting {
+    overlay: Overlay,
+    followed: Option<Overlay>,
+    stop: tokio_util::sync::DropGuard,
+}
+
+impl Starting {
+    fn finish(self, answer: Answer) -> Result<Client, ConnectError> {
+        let life = Arc::new(Life::new(answer?, self.stop));
+        Ok(Client::new(life, self.overlay, self.followed))
+    }
+}
+
+fn parse(names: &[String]) -> Result<Vec<Namespace>, ConnectError> {
+    let parsed = names.iter().map(|name| Namespace::parse(name));
+    parsed.collect::<Result<_, _>>().map_err(|error| ConnectError::Settings(error.to_string()))
+}

@@ -1,0 +1,142 @@
+//! The client: a cheap handle on the one thread that follows a stream.
+
+use std::fmt;
+use std::sync::Arc;
+
+use headwater_schemas::Namespace;
+use serde::de::DeserializeOwned;
+
+use crate::builder::Builder;
+use crate::commits::Commits;
+use crate::core::Life;
+use crate::error::{Closed, HandleError, NO_NAMESPACES, NamespaceError, ValueError};
+use crate::handle::{BindKey, Handle};
+use crate::overlay::Overlay;
+use crate::slot::{Slot, Validate};
+use crate::status::Status;
+use crate::view::View;
+
+/// A live, verified copy of some configuration. Cheap to clone.
+///
+/// The copy is kept by a thread of its own for as long as any client, handle, reader or subscription lives, or until
+/// [`Client::close`].
+#[derive(Clone)]
+pub struct Client {
+    life: Arc<Life>,
+    overlay: Overlay,
+    /// What the copy holds; none = every namespace.
+    followed: Option<Overlay>,
+}
+
+impl Client {
+    /// Says where to read from and what.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(life: Arc<Life>, overlay: Overlay, followed: Option<Overlay>) -> Self {
+        Self { life, overlay, followed }
+    }
+
+    /// The value of a key now, decoded; none when it is absent. The later namespace wins. For a value that is read
+    /// often take a [`Client::handle`], which decodes once a change.
+    ///
+    /// # Errors
+    /// [`ValueError`] when there is a value and it is no `T`, or the client was given no namespaces.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ValueError> {
+        self.view().get(key)
+    }
+
+    /// Everything at one revision. Never blocks.
+    pub fn view(&self) -> View {
+        View::new(self.life.core.newest(), self.overlay.clone())
+    }
+
+    /// The same client reading one namespace by itself.
+    ///
+    /// # Errors
+    /// [`NamespaceError`] when that is no name, or the client does not follow it.
+    pub fn namespace(&self, name: &str) -> Result<Self, NamespaceError> {
+        let namespace = Namespace::parse(name)?;
+        if self.followed.as_ref().is_some_and(|followed| !followed.contains(name)) {
+            return Err(NamespaceError::NotFollowed(namespace));
+        }
+        Ok(Self { overlay: Overlay::new([namespace]), ..self.clone() })
+    }
+
+    /// Binds a key that must hold a good value now. Later a bad value, or a deletion, leaves the last good one in
+    /// place and is reported.
+    ///
+    /// # Errors
+    /// [`HandleError`] when the key is absent, its value is no `T`, or the client is closed.
+    pub fn handle<T: DeserializeOwned + Send + Sync + 'static>(&self, key: &str) -> Result<Handle<T>, HandleError> {
+        View::check_key(key)?;
+        if self.overlay.is_empty() {
+            return Err(HandleError::NoNamespaces);
+        }
+        if self.life.core.registry.is_closed() {
+            return Err(Closed.into());
+        }
+        let slot = Slot::strict(key, self.overlay.clone(), self.life.core.newest().as_deref())?;
+        Ok(Handle::new(slot, self.life.clone()))
+    }
+
+    /// Begins to bind a key that has a default: `hw.bind("db/limit").default(100).build()`.
+    pub fn bind(&self, key: &str) -> BindKey {
+        BindKey::new(self.clone(), key)
+    }
+
+    pub(crate) fn handle_with_default<T: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        key: &str,
+        default: T,
+        validate: Option<Validate<T>>,
+    ) -> Handle<T> {
+        let mut slot = Slot::with_default(key, self.overlay.clone(), default, validate);
+        if let Err(error) = View::check_key(key) {
+            slot = slot.hopeless(error.to_string());
+        } else if self.overlay.is_empty() {
+            slot = slot.hopeless(NO_NAMESPACES.to_owned());
+        }
+        if let Some(view) = self.life.core.newest() {
+            crate::slot::AnySlot::offer(&slot, &view);
+        }
+        Handle::new(slot, self.life.clone())
+    }
+
+    /// Every commit from now on, whole and in order (of the namespaces the client follows).
+    pub fn commits(&self) -> Commits {
+        Commits::new(self.life.clone(), self.view().revision())
+    }
+
+    /// Waits until every handle has processed `revision`, so that a service reads what it, or another process,
+    /// wrote. Works on any runtime; give it a time-out of your own.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again at any time.
+    ///
+    /// # Errors
+    /// [`Closed`].
+    pub async fn wait_for(&self, revision: u64) -> Result<(), Closed> {
+        self.life.core.wait_for(revision).await
+    }
+
+    /// Where the client stands, what is wrong, and every handle's account. Never blocks on the network.
+    pub fn status(&self) -> Status {
+        self.life.core.status()
+    }
+
+    /// Ends the client for all its clones: the last state is written to the cache, waits return [`Closed`], and what
+    /// was read stays readable.
+    pub async fn close(self) {
+        self.life.core.stop.cancel();
+        self.life.core.wait_ended().await;
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let namespaces: Vec<&str> = self.overlay.names().collect();
+        f.debug_struct("Client").field("namespaces", &namespaces).finish_non_exhaustive()
+    }
+}

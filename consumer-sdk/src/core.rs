@@ -1,0 +1,99 @@
+//! What the client's own thread and everything that reads share.
+
+use std::sync::{Arc, OnceLock};
+
+use headwater_replica::{Phase, Replica, View};
+use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::error::Closed;
+use crate::registry::Registry;
+use crate::status::Status;
+
+/// The shared part: it keeps nothing alive but itself.
+pub(crate) struct Core {
+    pub(crate) replica: Replica,
+    pub(crate) registry: Registry,
+    /// The revision that every handle has processed.
+    pub(crate) processed: watch::Sender<u64>,
+    /// Becomes true when the client's own thread has done all its work.
+    pub(crate) ended: watch::Sender<bool>,
+    /// Why it ended, when nobody asked it to.
+    pub(crate) failure: OnceLock<String>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Core {
+    pub(crate) fn new(replica: Replica, stop: CancellationToken) -> Self {
+        Self {
+            replica,
+            registry: Registry::default(),
+            processed: watch::Sender::new(0),
+            ended: watch::Sender::new(false),
+            failure: OnceLock::new(),
+            stop,
+        }
+    }
+
+    /// The newest state there is: the replica's own, unless the handles were given a newer one.
+    pub(crate) fn newest(&self) -> Option<Arc<View>> {
+        let (replicas, handles) = (self.replica.view(), self.registry.current());
+        match (replicas, handles) {
+            (Some(a), Some(b)) => Some(if b.revision() > a.revision() { b } else { a }),
+            (a, b) => a.or(b),
+        }
+    }
+
+    pub(crate) async fn wait_for(&self, revision: u64) -> Result<(), Closed> {
+        let mut ended = self.ended.subscribe();
+        let mut processed = self.processed.subscribe();
+        let waited = async {
+            processed.wait_for(|processed| *processed >= revision).await.map_err(|_| Closed)?;
+            self.replica.wait_for(revision).await.map_err(|_| Closed)
+        };
+        tokio::select! {
+            biased;
+            waited = waited => waited,
+            _ = ended.wait_for(|ended| *ended) => Err(Closed),
+        }
+    }
+
+    pub(crate) async fn wait_ended(&self) {
+        // The sender is our own, so it cannot be gone.
+        let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let mut replica = self.replica.status();
+        if *self.ended.borrow() {
+            replica.phase = Phase::Closed;
+        }
+        Status {
+            phase: replica.phase,
+            stale: replica.phase != Phase::Live,
+            stream_id: replica.stream_id,
+            revision: replica.revision,
+            hash: replica.hash,
+            digest: replica.digest,
+            entries: replica.entries,
+            lag_revisions: replica.lag_revisions,
+            source: replica.source,
+            alarm: replica.alarm,
+            last_error: self.failure.get().cloned().or(replica.last_error),
+            processed_revision: *self.processed.borrow(),
+            handles: self.registry.statuses(),
+        }
+    }
+}
+
+/// What every client, handle, reader and subscription holds: when the last is gone, the client's own thread ends.
+pub(crate) struct Life {
+    pub(crate) core: Arc<Core>,
+    _stop: DropGuard,
+}
+
+impl Life {
+    pub(crate) fn new(core: Arc<Core>, stop: DropGuard) -> Self {
+        Self { core, _stop: stop }
+    }
+}

@@ -1,0 +1,36 @@
+//! From what the replica saw to the handles: the one task that swaps values.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use headwater_replica::{Seen, View};
+use tokio::sync::mpsc;
+
+use crate::core::Core;
+use crate::slot::{AnySlot, panic_text};
+
+/// How many steps of the replica may wait. More hides a slow validator for longer; fewer makes the replica wait
+/// for it sooner.
+pub(crate) const WAITING_STEPS: usize = 1024;
+/// How many steps are taken at once: a key that changed in several of them is looked at once.
+const STEPS_AT_ONCE: usize = 64;
+
+/// Runs until the replica ends.
+pub(crate) async fn dispatch(core: Arc<Core>, mut steps: mpsc::Receiver<Seen>) {
+    let mut batch = Vec::with_capacity(STEPS_AT_ONCE);
+    while steps.recv_many(&mut batch, STEPS_AT_ONCE).await > 0 {
+        let due = core.registry.take_in(batch.drain(..));
+        let Some(view) = due.view else { continue };
+        for slot in &due.slots {
+            offer(slot, &view);
+        }
+        core.processed.send_replace(view.revision());
+    }
+}
+
+/// A slot that panics (a value of the service's own may when it is dropped) harms only itself.
+fn offer(slot: &Arc<dyn AnySlot>, view: &View) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| slot.offer(view))) {
+        tracing::error!(key = slot.key(), panic = panic_text(&*panic), "a handle's value panicked");
+    }
+}

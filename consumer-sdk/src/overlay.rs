@@ -1,0 +1,34 @@
+//! Which namespaces a client reads, and which one wins.
+
+use std::sync::Arc;
+
+use headwater_replica::View;
+use headwater_schemas::{EntryRef, Namespace};
+
+/// Namespaces laid over each other: where two hold a key, the later wins. Cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Overlay(Arc<[Namespace]>);
+
+impl Overlay {
+    pub(crate) fn new(namespaces: impl IntoIterator<Item = Namespace>) -> Self {
+        Self(namespaces.into_iter().collect())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn contains(&self, namespace: &str) -> bool {
+        self.0.iter().any(|mine| mine.as_str() == namespace)
+    }
+
+    /// The namespaces, the weakest first.
+    pub(crate) fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.0.iter().map(Namespace::as_str)
+    }
+
+    /// The winning entry of a key and the namespace it stands in.
+    pub(crate) fn find<'a>(&'a self, view: &'a View, key: &str) -> Option<(&'a str, EntryRef<'a>)> {
+        self.names().rev().find_map(|name| view.get(name, key).map(|entry| (name, entry)))
+    }
+}

@@ -1,0 +1,45 @@
+//! What a client can follow, and which of it was asked for.
+
+use std::sync::Arc;
+
+use headwater_log::Log;
+use headwater_replica::Follow;
+
+use crate::error::ConnectError;
+
+/// What the builder was given. Exactly one kind may be used.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sources {
+    pub(crate) relays: Vec<String>,
+    #[cfg(feature = "kafka")]
+    pub(crate) kafka: Option<(String, String)>,
+    pub(crate) log: Option<Arc<dyn Log>>,
+}
+
+impl Sources {
+    /// The one source to follow.
+    pub(crate) fn follow(self) -> Result<Follow, ConnectError> {
+        let mut given = Vec::new();
+        if !self.relays.is_empty() {
+            given.push(relays(&self.relays)?);
+        }
+        #[cfg(feature = "kafka")]
+        if let Some((brokers, stream)) = &self.kafka {
+            given.push(Follow::Log(Arc::new(crate::kafka::LateKafka::new(brokers, stream)?)));
+        }
+        if let Some(log) = self.log {
+            given.push(Follow::Log(log));
+        }
+        match (given.pop(), given.is_empty()) {
+            (Some(follow), true) => Ok(follow),
+            (None, _) => Err(wrong("no source: call .relay(\"http://…\"), or .kafka(…) with the feature `kafka`")),
+            (Some(_), false) => Err(wrong("more than one kind of source: give either relays, or Kafka, or a log")),
+        }
+    }
+}
+
+fn wrong(what: &str) -> ConnectError {
+    ConnectError::Settings(what.to_owned())
+}
+
+fn relays(_urls: &[String]) -> Result<Follow, ConnectError> { Err(wrong("not yet")) }
