@@ -1,0 +1,188 @@
+//! What every request passes: size, concurrency, the stream guard, and a net under panics.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use headwater_api::{Code, Problem, paths};
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::{HeaderValue, Request};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tower::ServiceExt;
+
+use crate::connection::{Open, Traffic};
+use crate::{ApiError, BodyTimeout, Identity, ServerSettings};
+
+/// The largest body any call takes; the edge puts it into every request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct MaxBody(pub(crate) usize);
+
+impl Default for MaxBody {
+    fn default() -> Self {
+        Self(ServerSettings::default().max_body_bytes)
+    }
+}
+
+/// The routes behind their limits.
+pub(crate) struct Edge {
+    router: Router,
+    settings: ServerSettings,
+    identity: Identity,
+    requests: Semaphore,
+}
+
+impl Edge {
+    pub(crate) fn new(router: Router, settings: ServerSettings, identity: Identity) -> Self {
+        let router = router
+            .fallback(crate::error::no_route)
+            .method_not_allowed_fallback(crate::error::no_method);
+        let requests = Semaphore::new(settings.max_requests.min(Semaphore::MAX_PERMITS));
+        Self { router, settings, identity, requests }
+    }
+
+    pub(crate) fn settings(&self) -> &ServerSettings {
+        &self.settings
+    }
+
+    /// Answers one request; never fails, whatever the routes do.
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        traffic: Arc<Traffic>,
+        request: Request<Incoming>,
+    ) -> Result<Response, Infallible> {
+        let (open, started) = (traffic.begin(), Instant::now());
+        let method = request.method().clone();
+        let has_body = !request.body().is_end_stream();
+        let mut response = match self.admit(&request) {
+            Ok(permit) => {
+                let response = self.route(request).await;
+                drop(permit);
+                response
+            }
+            Err(problem) => ApiError::from(problem).into_response(),
+        };
+        if has_body && !response.status().is_success() {
+            // What the client may still be sending is not worth reading: the connection ends behind this answer.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            traffic.linger();
+        }
+        self.identity.complete(response.headers_mut());
+        crate::metrics::answered(&method, response.status(), started.elapsed());
+        Ok(response.map(|inner| Body::new(Guarded { inner, _open: open })))
+    }
+
+    /// Refuses what no route need see.
+    fn admit(&self, request: &Request<Incoming>) -> Result<Option<SemaphorePermit<'_>>, Problem> {
+        if head_bytes(request) > self.settings.max_header_bytes {
+            return Err(Problem::headers_too_large());
+        }
+        let announced = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
+        let announced = announced.and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+        if announced > self.settings.max_body_bytes {
+            let limit = self.settings.max_body_bytes;
+            return Err(match *request.method() {
+                http::Method::POST => Problem::commit_too_large(limit, announced),
+                _ => Problem::value_too_large(limit, announced),
+            });
+        }
+        self.identity.guard(request.method(), request.uri())?;
+        let is_health =
+            [paths::HEALTHZ, paths::READYZ, paths::METRICS].contains(&request.uri().path());
+        if is_health {
+            return Ok(None);
+        }
+        self.requests
+            .try_acquire()
+            .map(Some)
+            .map_err(|_| Problem::overloaded("this server answers as many requests as it may"))
+    }
+
+    async fn route(&self, request: Request<Incoming>) -> Response {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(BodyTimeout(self.settings.body_timeout()));
+        request.extensions_mut().insert(MaxBody(self.settings.max_body_bytes));
+        let answer = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind().await;
+        match answer {
+            Ok(Ok(response)) => response,
+            Err(panic) => ApiError::internal(told(&*panic)).into_response(),
+        }
+    }
+
+    /// A whole answer as bytes, for refusals that no service writes.
+    pub(crate) fn refusal(&self, status: u16) -> Bytes {
+        let problem = match status {
+            408 => Problem::request_timeout(self.settings.header_timeout()),
+            431 => Problem::headers_too_large(),
+            429 => Problem::overloaded("this server has as many connections as it may"),
+            _ => Problem::new(
+                Code::InvalidRequest,
+                "this is no HTTP/1.1 request; check its first line and its headers",
+            ),
+        };
+        let body = problem.to_json();
+        let mut response = ApiError::from(problem).into_response();
+        self.identity.complete(response.headers_mut());
+        let status = response.status();
+        let mut head =
+            format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n", body.len());
+        for (name, value) in response.headers() {
+            if let Ok(value) = value.to_str() {
+                head.push_str(&format!("{name}: {value}\r\n"));
+            }
+        }
+        head.push_str("\r\n");
+        head.push_str(&body);
+        head.into()
+    }
+}
+
+/// The request line and headers, roughly as many bytes as they had on the wire.
+fn head_bytes<B>(request: &Request<B>) -> usize {
+    let headers = request.headers().iter();
+    let headers: usize = headers.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let uri = request.uri();
+    let line = uri.path().len() + uri.query().map_or(0, str::len) + 16;
+    headers + line
+}
+
+fn told(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("a handler panicked: {}", text.unwrap_or_else(|| "no message".to_owned()))
+}
+
+/// An answer's body; dropped with its last byte, it closes the request.
+struct Guarded {
+    inner: Body,
+    _open: Open,
+}
+
+impl http_body::Body for Guarded {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.inner).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
