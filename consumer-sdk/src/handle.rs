@@ -47,7 +47,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Handle<T> {
 
     /// A reader for one thread's hot path: about a nanosecond a read while nothing changes.
     pub fn reader(&self) -> Reader<T> {
-        Reader { cache: Cache::new(self.slot.current().clone()), _life: self.life.clone() }
+        Reader { cache: Cache::new(self.slot.current().clone()), _handle: self.clone() }
     }
 
     /// Waits for changes from now on: one between this call and the first wait is not missed.
@@ -106,12 +106,13 @@ impl<T: fmt::Debug> fmt::Debug for Guard<T> {
 /// A handle's value for one thread: it keeps a copy and looks whether there is a newer one.
 pub struct Reader<T> {
     cache: Cache<Arc<ArcSwap<Value<T>>>, Arc<Value<T>>>,
-    _life: Arc<Life>,
+    // The dispatcher forgets a slot that only a cache looks at.
+    _handle: Handle<T>,
 }
 
 impl<T> Clone for Reader<T> {
     fn clone(&self) -> Self {
-        Self { cache: self.cache.clone(), _life: self._life.clone() }
+        Self { cache: self.cache.clone(), _handle: self._handle.clone() }
     }
 }
 
