@@ -25,7 +25,9 @@ impl WriterTask {
                 self.group(&hashes, &outcomes, now);
             }
             Done::Renewed => self.append_barriers(now),
-            Done::Probed { generation, outcomes } => self.resolver.appended(generation, landed(&outcomes), now),
+            Done::Probed { generation, outcomes } => {
+                self.resolver.appended(generation, landed(&outcomes), now)
+            }
             Done::Marked { nonce, outcomes } => {
                 if !landed(&outcomes) {
                     self.markers.lost(nonce);
@@ -90,10 +92,13 @@ impl WriterTask {
     /// None of `refused` is in the log and none ever will be. What was appended behind the first of them may be,
     /// but will never be accepted, as its parent is missing: it is tried again.
     fn refused(&mut self, first: Hash, refused: &HashSet<Hash>, now: Instant) {
-        let Some((cut, behind)) = self.line.as_mut().and_then(|line| line.cut(first)) else { return };
+        let Some((cut, behind)) = self.line.as_mut().and_then(|line| line.cut(first)) else {
+            return;
+        };
         self.unpark_from(cut.folded.head.revision);
-        let (refused, behind): (Vec<_>, Vec<_>) =
-            std::iter::once(cut).chain(behind).partition(|pending| refused.contains(&pending.hash()));
+        let (refused, behind): (Vec<_>, Vec<_>) = std::iter::once(cut)
+            .chain(behind)
+            .partition(|pending| refused.contains(&pending.hash()));
         self.died(behind, false, now);
         for pending in refused {
             let why = "it refused the record";

@@ -9,6 +9,7 @@ use headwater_schemas::{
     Change, Commit, CommitId, Digest, Expect, FORMAT, Folded, Hash, Head, Key, Namespace,
     encode_commit, fold,
 };
+use headwater_server::Precondition;
 
 use crate::request::Write;
 
@@ -44,11 +45,10 @@ fn change(proposed: &ProposedChange, view: &View) -> Change {
 
 /// What the writer relied on: whatever the request guarded, and that a deleted key was there.
 fn expects(write: &Write, view: &View) -> Vec<Expect> {
-    let base = write.proposal.base_revision.is_some();
+    let all = write.proposal.base_revision.is_some() || write.condition != Precondition::None;
     let changes = write.proposal.changes.iter();
-    let changes = changes.filter(|change| {
-        base || change.expect.is_some() || matches!(change.op, ProposedOp::Delete)
-    });
+    let changes = changes
+        .filter(|change| all || change.expect.is_some() || matches!(change.op, ProposedOp::Delete));
     let changes = changes.map(|change| (&change.namespace, &change.key));
     let guards = write.proposal.expects.iter().map(|guard| (&guard.namespace, &guard.key));
     let mut seen = HashSet::new();

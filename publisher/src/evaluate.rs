@@ -10,14 +10,17 @@ use crate::past::Past;
 use crate::refusal::Refusal;
 use crate::request::{Kind, Write};
 
+/// The last deletion of a key among the commits of our own that were not read back yet.
+type Ahead<'a> = Box<dyn Fn(&Namespace, &Key) -> Option<u64> + 'a>;
+
 /// What is known of keys that are absent.
 pub(crate) struct Absent<'a> {
     /// What this process saw deleted.
     pub(crate) deletions: &'a Deletions,
     /// What the history said when the request came.
     pub(crate) past: Option<&'a Past>,
-    /// The last deletion of a key among the commits of our own that were not read back yet.
-    pub(crate) ahead: Box<dyn Fn(&Namespace, &Key) -> Option<u64> + 'a>,
+    /// What is deleted ahead of the state that was read back.
+    pub(crate) ahead: Ahead<'a>,
 }
 
 impl Absent<'_> {
@@ -56,7 +59,7 @@ pub(crate) fn evaluate(write: &Write, view: &View, absent: &Absent<'_>) -> Resul
 fn single(write: &Write, view: &View) -> Result<(), Refusal> {
     for change in &write.proposal.changes {
         let now = current(view, &change.namespace, &change.key);
-        if change.expect.is_some_and(|expected| !expected.holds(now)) {
+        if !write.condition.holds(now) {
             return Err(Refusal::Precondition(now));
         }
         if matches!(change.op, ProposedOp::Delete) && now == 0 {
@@ -84,7 +87,8 @@ pub(crate) fn failures(
     };
     for (index, change) in write.proposal.changes.iter().enumerate() {
         let (namespace, key) = (&change.namespace, &change.key);
-        let held = change.expect.is_none_or(|expected| check(Some(index), namespace, key, expected));
+        let held =
+            change.expect.is_none_or(|expected| check(Some(index), namespace, key, expected));
         if held && matches!(change.op, ProposedOp::Delete) {
             check(Some(index), namespace, key, Expected::Exists);
         }

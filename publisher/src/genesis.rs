@@ -42,7 +42,9 @@ pub enum FoundError {
         why: String,
     },
     /// This process may not write, and nobody has founded the stream.
-    #[error("nobody has founded the stream in {place} yet, and this process may not write: start a publisher")]
+    #[error(
+        "nobody has founded the stream in {place} yet, and this process may not write: start a publisher"
+    )]
     ReadOnly {
         /// Where the log is.
         place: String,
@@ -76,7 +78,9 @@ pub async fn found(log: &dyn Log, now_ms: i64) -> Result<Founded, FoundError> {
         }
         match end {
             Looked::Records => return Err(FoundError::NotOurs { place: place() }),
-            Looked::Empty(end) if end.0 != 0 => return Err(FoundError::Emptied { place: place(), end }),
+            Looked::Empty(end) if end.0 != 0 => {
+                return Err(FoundError::Emptied { place: place(), end });
+            }
             Looked::Empty(_) => {}
         }
         let writer = log.writer().ok_or_else(|| FoundError::ReadOnly { place: place() })?;

@@ -13,8 +13,8 @@ use crate::evaluate::{Absent, evaluate};
 use crate::job::Job;
 use crate::metrics;
 use crate::preview::preview;
-use crate::receipt::Receipt;
 use crate::recall::{Recall, recall};
+use crate::receipt::Receipt;
 use crate::refusal::Refusal;
 use crate::speculative::{Pending, Speculative};
 use crate::task::{Done, Parked, WriterTask};
@@ -48,7 +48,9 @@ impl WriterTask {
         }
         self.hold_until = None;
         let (mut records, mut hashes, mut bytes) = (Vec::new(), Vec::new(), 0);
-        let room = |task: &Self| task.line.as_ref().is_some_and(|line| line.len() < task.settings().max_pipeline);
+        let room = |task: &Self| {
+            task.line.as_ref().is_some_and(|line| line.len() < task.settings().max_pipeline)
+        };
         while bytes < GROUP_BYTES && room(self) {
             let Some((_, job)) = self.waiting.pop_first() else { break };
             if let Some((hash, record)) = self.next_commit(job, now) {
@@ -63,7 +65,9 @@ impl WriterTask {
         metrics::group(records.len());
         self.handovers += 1;
         let append = self.sink.append(records);
-        self.work.push(append.map(move |outcomes| Done::Appended { hashes, began: now, outcomes }).boxed());
+        self.work.push(
+            append.map(move |outcomes| Done::Appended { hashes, began: now, outcomes }).boxed(),
+        );
     }
 
     /// The record of a request's commit behind the tip; none when it is answered or parked instead.
@@ -74,7 +78,11 @@ impl WriterTask {
         }
         let line = self.line.as_ref()?;
         let tip = line.tip().clone();
-        let judged = if job.write.dry_run { None } else { Some(evaluate(&job.write, &tip, &self.absent(line, &job, true))) };
+        let judged = if job.write.dry_run {
+            None
+        } else {
+            Some(evaluate(&job.write, &tip, &self.absent(line, &job, true)))
+        };
         match judged {
             None => self.park(job, tip.revision()),
             Some(Err(refusal)) if refusal.depends_on_state() => self.park(job, tip.revision()),
@@ -84,7 +92,12 @@ impl WriterTask {
         None
     }
 
-    fn commit(&mut self, job: Job, tip: &headwater_replica::View, now: Instant) -> Option<(Hash, Bytes)> {
+    fn commit(
+        &mut self,
+        job: Job,
+        tip: &headwater_replica::View,
+        now: Instant,
+    ) -> Option<(Hash, Bytes)> {
         let draft = draft(&job.write, job.commit_id, tip, (self.clock)());
         let (limit, actual) = (self.settings().max_record_bytes, draft.record.len());
         if actual > limit {
@@ -117,7 +130,9 @@ impl WriterTask {
         if self.parked.is_empty() {
             return;
         }
-        let Some(confirmed) = self.line.as_ref().map(|line| line.confirmed().clone()) else { return };
+        let Some(confirmed) = self.line.as_ref().map(|line| line.confirmed().clone()) else {
+            return;
+        };
         let (read_to, exclusive) = (self.read_to, self.shared.exclusive);
         let ready = |parked: &mut Parked| {
             let end_read = exclusive || parked.job.end.is_some_and(|end| end <= read_to);
@@ -150,7 +165,8 @@ impl WriterTask {
 
     /// Asks the log for its end, for refusals that must know it.
     fn ask_end(&mut self, now: Instant) {
-        let needed = !self.shared.exclusive && self.parked.iter().any(|parked| parked.job.end.is_none());
+        let needed =
+            !self.shared.exclusive && self.parked.iter().any(|parked| parked.job.end.is_none());
         let early = self.ender.retry_at.is_some_and(|at| at > now);
         if !needed || self.ender.busy || early {
             return;
@@ -182,7 +198,13 @@ impl WriterTask {
         }
         if self.resolver.begin(now) {
             let sink = self.sink.clone();
-            self.work.push(async move { sink.renew().await; Done::Renewed }.boxed());
+            self.work.push(
+                async move {
+                    sink.renew().await;
+                    Done::Renewed
+                }
+                .boxed(),
+            );
         }
     }
 

@@ -6,12 +6,15 @@
 //!
 //! There is no leader: any number of processes may write to one log, and the log decides who was first.
 
+mod admit;
+mod app;
 mod barrier;
 mod deletions;
 mod done;
 mod draft;
 mod evaluate;
 pub mod genesis;
+mod http;
 mod idempotency;
 mod job;
 mod launch;
@@ -31,6 +34,7 @@ mod speculative;
 mod task;
 mod writer;
 
+pub use app::routes;
 pub use idempotency::request_digest;
 pub use receipt::Receipt;
 pub use refusal::Refusal;

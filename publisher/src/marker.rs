@@ -40,7 +40,13 @@ impl Markers {
         needed.then(|| self.next_at.unwrap_or(now))
     }
 
-    pub(crate) fn sent(&mut self, nonce: u128, handover: u64, now: Instant, pause: std::time::Duration) {
+    pub(crate) fn sent(
+        &mut self,
+        nonce: u128,
+        handover: u64,
+        now: Instant,
+        pause: std::time::Duration,
+    ) {
         self.flight = Some(Flight { nonce, handover, since: now });
         self.next_at = Some(now + pause);
     }

@@ -31,9 +31,11 @@ impl Receipt {
 
     /// About how many bytes it takes to remember.
     pub(crate) fn cost_bytes(&self) -> usize {
-        let names = self.body.changes.iter().map(|change| {
-            96 + change.namespace.as_str().len() + change.key.as_str().len()
-        });
+        let names = self
+            .body
+            .changes
+            .iter()
+            .map(|change| 96 + change.namespace.as_str().len() + change.key.as_str().len());
         160 + names.sum::<usize>()
     }
 }

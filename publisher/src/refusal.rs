@@ -1,6 +1,6 @@
 //! Why a write makes no commit: facts inside, one exhaustive wording for the client.
 
-use headwater_api::{Failure, Problem, etag};
+use headwater_api::{Failure, Problem};
 use headwater_schemas::{Key, Namespace};
 
 /// Why a write made no commit.
@@ -75,10 +75,4 @@ impl From<Refusal> for Problem {
             Refusal::OutcomeUnknown => Self::outcome_unknown(),
         }
     }
-}
-
-/// The tag of the entry that a failed precondition met; none when the key is absent.
-pub(crate) fn current_etag(problem: &Problem) -> Option<String> {
-    let current = problem.number("current_revision").filter(|revision| *revision != 0)?;
-    Some(etag(current))
 }

@@ -2,6 +2,7 @@
 
 use headwater_api::{Proposal, ProposedOp};
 use headwater_schemas::{Idempotency, Key, Namespace};
+use headwater_server::Precondition;
 
 /// Which call a write came by. It decides how a refusal and a success are worded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Write {
     pub kind: Kind,
     /// What it changes, what must hold, who and why; a single write is a proposal with one change.
     pub proposal: Proposal,
+    /// What must hold of the key of a single write; change sets have preconditions in the proposal.
+    pub condition: Precondition,
     /// What makes a retry find it.
     pub idempotency: Option<Idempotency>,
     /// Evaluate only; write nothing.

@@ -146,7 +146,8 @@ impl WriterTask {
             self.finish(pending.job, Err(Refusal::OutcomeUnknown));
         }
         self.caught_up = false;
-        self.deletions = crate::deletions::Deletions::new(view.revision(), self.settings().remembered_deletions);
+        self.deletions =
+            crate::deletions::Deletions::new(view.revision(), self.settings().remembered_deletions);
         self.index.clear();
         self.index_ready = false;
         self.recalling = false;

@@ -145,7 +145,8 @@ impl Speculative {
 
     /// Every open slot: on each pending commit's own parent.
     pub(crate) fn slots(&self) -> Vec<Slot> {
-        let first = Slot { parent: *self.confirmed.head(), digest: self.confirmed.totals().digest() };
+        let first =
+            Slot { parent: *self.confirmed.head(), digest: self.confirmed.totals().digest() };
         let behind = self.pending.iter().map(|pending| Slot {
             parent: pending.folded.head,
             digest: pending.folded.totals.digest(),

@@ -134,7 +134,8 @@ impl WriterTask {
         inbox: mpsc::Receiver<Message>,
         shared: Arc<Shared>,
     ) -> Self {
-        let Settings { idempotency_window_ms, idempotency_keys, idempotency_bytes, .. } = parts.settings;
+        let Settings { idempotency_window_ms, idempotency_keys, idempotency_bytes, .. } =
+            parts.settings;
         Self {
             log: parts.log,
             sink,
@@ -227,7 +228,11 @@ impl WriterTask {
                 Some(refusal) => {
                     let _ = waiter.send(Err(refusal));
                 }
-                None => self.markers.wait(self.handovers, now + self.settings().linearize_timeout(), waiter),
+                None => self.markers.wait(
+                    self.handovers,
+                    now + self.settings().linearize_timeout(),
+                    waiter,
+                ),
             },
         }
     }
@@ -268,7 +273,8 @@ impl WriterTask {
                 return Some(known);
             }
             if !self.index_ready {
-                let why = "the Idempotency-Keys of the last day are still being read back from the log";
+                let why =
+                    "the Idempotency-Keys of the last day are still being read back from the log";
                 return Some(Err(Refusal::NotReady(why.into())));
             }
             if self.index.is_full() {
@@ -365,8 +371,13 @@ impl WriterTask {
 
     fn is_finished(&self, now: Instant) -> bool {
         let Some(by) = self.drain_by else { return false };
-        let owed = self.line.iter().flat_map(Speculative::iter).any(|pending| pending.job.waiter.is_some());
-        let idle = !owed && self.waiting.is_empty() && self.parked.is_empty() && self.markers.is_empty();
+        let owed = self
+            .line
+            .iter()
+            .flat_map(Speculative::iter)
+            .any(|pending| pending.job.waiter.is_some());
+        let idle =
+            !owed && self.waiting.is_empty() && self.parked.is_empty() && self.markers.is_empty();
         by <= now || (idle && self.inbox.is_empty())
     }
 
@@ -405,7 +416,9 @@ impl WriterTask {
             pending.job.answer(Err(Refusal::OutcomeUnknown));
         }
         if unknown {
-            tracing::error!("the fate of a write cannot be told in time; writing stops until a barrier is read back");
+            tracing::error!(
+                "the fate of a write cannot be told in time; writing stops until a barrier is read back"
+            );
             self.resolver.trip(now);
             metrics::breaker(true);
         }
@@ -419,20 +432,29 @@ impl WriterTask {
             let why = "the log's end cannot be read";
             self.finish(parked.job, Err(Refusal::LogUnavailable(why.into())));
         }
-        self.markers.expire(now, &Refusal::LogUnavailable("its marker did not come back in time".into()));
+        self.markers
+            .expire(now, &Refusal::LogUnavailable("its marker did not come back in time".into()));
     }
 
     /// When something is due without anything happening.
     fn next_wake(&self, now: Instant) -> Option<Instant> {
         let patience = self.settings().outcome_timeout();
         let pending = self.line.iter().flat_map(Speculative::iter);
-        let open = pending.filter(|pending| pending.job.waiter.is_some()).map(|it| it.handed_at).next();
+        let open =
+            pending.filter(|pending| pending.job.waiter.is_some()).map(|it| it.handed_at).next();
         let waiting = self.waiting.first_key_value().map(|(_, job)| job.arrived);
         let parked = self.parked.iter().map(|parked| parked.job.arrived).min();
         let held = self.hold_until.filter(|_| !self.waiting.is_empty());
         let ask = self.ender.retry_at.filter(|_| !self.parked.is_empty());
         let late = [open, waiting, parked].into_iter().flatten().map(|at| at + patience);
-        let due = [held, ask, self.resolver.due(), self.markers.due(now), self.markers.deadline(), self.drain_by];
+        let due = [
+            held,
+            ask,
+            self.resolver.due(),
+            self.markers.due(now),
+            self.markers.deadline(),
+            self.drain_by,
+        ];
         late.chain(due.into_iter().flatten()).min()
     }
 }

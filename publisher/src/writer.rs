@@ -43,7 +43,9 @@ impl fmt::Debug for Parts {
 
 /// This process may not write to the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("this process may not write to the log: give it a log with a writer, or run without a publisher")]
+#[error(
+    "this process may not write to the log: give it a log with a writer, or run without a publisher"
+)]
 pub struct ReadOnly;
 
 /// What became of a write.
@@ -100,12 +102,16 @@ impl Shared {
         self.ready.store(ready, Ordering::Relaxed);
     }
 
-    fn permits(&self, cost_bytes: usize) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), Refusal> {
+    fn permits(
+        &self,
+        cost_bytes: usize,
+    ) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), Refusal> {
         let request = self.requests.clone().try_acquire_owned();
         let request = request.map_err(|_| Refusal::Overloaded("too many writes are under way"))?;
         let cost = u32::try_from(cost_bytes).unwrap_or(u32::MAX);
         let bytes = self.bytes.clone().try_acquire_many_owned(cost);
-        let bytes = bytes.map_err(|_| Refusal::Overloaded("the writes under way are too large together"))?;
+        let bytes = bytes
+            .map_err(|_| Refusal::Overloaded("the writes under way are too large together"))?;
         Ok((request, bytes))
     }
 }

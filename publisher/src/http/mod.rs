@@ -1,0 +1,6 @@
+//! The calls that change things.
+
+mod answer;
+pub(crate) mod commits;
+pub(crate) mod delete;
+pub(crate) mod put;

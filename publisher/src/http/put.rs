@@ -1,0 +1,30 @@
+//! `PUT /v1/config/{ns}/{key}`: sets one value to the bytes of the body.
+
+use axum::extract::{Request, State};
+use axum::response::Response;
+use headwater_api::{Problem, Proposal, ProposedChange, ProposedOp};
+use headwater_server::{ApiResult, BodyTimeout, KeyPath, NoQuery, Query, read_body};
+
+use super::answer;
+use crate::{Kind, Write, Writer, admit};
+
+pub(crate) async fn put(
+    State(writer): State<Writer>,
+    KeyPath { namespace, key }: KeyPath,
+    Query(NoQuery {}): Query<NoQuery>,
+    request: Request,
+) -> ApiResult<Response> {
+    let (parts, body) = request.into_parts();
+    let timeout = parts.extensions.get::<BodyTimeout>().copied();
+    let limit = writer.settings().max_value_bytes;
+    let value = read_body(body, limit, timeout, Problem::value_too_large).await?;
+    let content_type = admit::json::content_type(&parts.headers, &value)?;
+    let condition = admit::condition::of_key(&parts.headers)?;
+    let idempotency = admit::idempotency::of(Kind::Put, &parts, &value)?;
+    let op = ProposedOp::Put { content_type, value };
+    let change = ProposedChange { namespace, key, op, expect: None };
+    let mut proposal = Proposal { changes: vec![change], ..Proposal::default() };
+    admit::provenance::complete(&mut proposal, &parts.headers)?;
+    let write = Write { kind: Kind::Put, proposal, condition, idempotency, dry_run: false };
+    answer::write(&writer, write).await
+}
