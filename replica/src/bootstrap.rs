@@ -11,7 +11,7 @@ use crate::replica::Settings;
 use crate::{Source, View, cache};
 
 /// Where a shelf of images announces the newest.
-const LATEST: &str = "latest.json";
+pub(crate) const LATEST: &str = "latest.json";
 
 /// Takes the best state on this machine's disks, if there is one. What was refused on the way is reported.
 pub(crate) async fn from_disk(core: &mut Core) {

@@ -58,3 +58,12 @@ fn files(dir: &Path, settings: &Settings) -> Vec<PathBuf> {
     found.sort_by(|a, b| b.cmp(a));
     found.into_iter().map(|(_, path)| path).collect()
 }
+
+impl Settings {
+    /// Whether this machine's disk holds a state, readable or not, that this replica would start from: then a
+    /// stream was followed here before, and its log is not a new one that somebody may found.
+    pub fn holds_state(&self) -> bool {
+        let cached = self.cache_dir.iter().any(|dir| !files(dir, self).is_empty());
+        cached || self.image_dirs.iter().any(|dir| dir.join(crate::bootstrap::LATEST).exists())
+    }
+}
