@@ -47,7 +47,7 @@ kafka: ## fetch Apache Kafka for the tests (a JVM too, where that may be install
 	@scripts/kafka
 
 deny: ## licences, bans, sources and advisories of all dependencies (installs cargo-deny)
-	@scripts/deny --install
+	@scripts/deny
 
 fmt: ## format everything
 	@cargo fmt --all
