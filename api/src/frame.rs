@@ -61,7 +61,10 @@ pub enum Frame {
         position: Position,
     },
     /// The relay ends the stream and says why.
-    End(Box<Problem>),
+    End {
+        /// Why.
+        problem: Problem,
+    },
 }
 
 /// Why bytes are not a stream of frames: leave this source, it cannot be read on.
@@ -112,7 +115,7 @@ impl Frame {
                 out.put_slice(&stream_id.0);
                 put_head(out, *revision, hash, digest, *position);
             }
-            Self::End(problem) => {
+            Self::End { problem } => {
                 put_long(out, 4);
                 put_bytes(out, problem.to_json().as_bytes());
             }
@@ -177,7 +180,7 @@ impl Frame {
                 body.kind = "end";
                 let json = body.bytes()?;
                 let problem = serde_json::from_slice(&json);
-                Self::End(Box::new(problem.map_err(|_| body.damaged("not a problem"))?))
+                Self::End { problem: problem.map_err(|_| body.damaged("not a problem"))? }
             }
             other => return Err(FrameError::UnknownKind(other)),
         };

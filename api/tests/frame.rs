@@ -45,7 +45,7 @@ fn frames() -> impl Strategy<Value = Frame> {
             let mut problem =
                 Problem::new(Code::RevisionCompacted, detail).with("oldest_revision", 9);
             problem.retry_after = None;
-            Frame::End(Box::new(problem))
+            Frame::End { problem }
         }),
     ]
 }
@@ -115,7 +115,7 @@ proptest! {
                 prop_assert_eq!(field("stream_id"), Value::Fixed(16, stream_id.0.to_vec()));
                 prop_assert_eq!(field("position"), long(position.0));
             }
-            Frame::End(problem) => {
+            Frame::End { problem } => {
                 prop_assert_eq!(index, 4);
                 prop_assert_eq!(field("problem"), Value::String(problem.to_json()));
             }
