@@ -1,6 +1,7 @@
 //! Group commit: everything that waits becomes one synced batch.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use headwater_log::Appended;
@@ -27,12 +28,13 @@ pub(crate) struct Committer {
 }
 
 impl Committer {
-    /// Commits until it is told to close or every writer is gone. Blocks: a thread of its own.
+    /// Commits until it is told to close. Blocks: a thread of its own.
     pub(crate) fn run(mut self) {
         while let Some(message) = self.inbox.blocking_recv() {
             let (group, closing) = self.gather(message);
             self.commit(group);
-            if closing {
+            let abandoned = self.shared.closing.load(Ordering::Relaxed);
+            if closing || (abandoned && self.inbox.is_empty()) {
                 break;
             }
         }

@@ -25,6 +25,7 @@
 
 mod checksum;
 mod committer;
+mod core;
 mod damage;
 mod log;
 mod metrics;

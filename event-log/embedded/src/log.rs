@@ -1,9 +1,8 @@
 //! The log on disk.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -11,19 +10,19 @@ use headwater_log::{Identity, Log, LogReader, LogWriter, ReadError};
 use rocksdb::DB;
 
 use crate::committer::Committer;
+use crate::core::{Core, Writer};
 use crate::open::{self, OpenError};
 use crate::queue::Queue;
 use crate::reader::Reader;
 use crate::scan::scan;
-use crate::shared::{Held, Shared, closed};
+use crate::shared::{Held, Shared};
 use crate::{Damage, EmbeddedSettings};
 
-/// The log of one stream, in a directory of this machine. One process has it open at a time.
+/// The log of one stream, in a directory of this machine. One process has it open at a time: it is closed by
+/// [`EmbeddedLog::close`], or with the last of its log, readers and writers.
 #[derive(Debug)]
 pub struct EmbeddedLog {
-    shared: Arc<Shared>,
-    queue: Queue,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    core: Arc<Core>,
 }
 
 impl EmbeddedLog {
@@ -47,14 +46,14 @@ impl EmbeddedLog {
             next: opened.end,
             last_ms: opened.last_ms,
         };
+        let core = Arc::new(Core::new(Arc::clone(&shared), queue));
         let failed = |error| OpenError::Directory { dir: settings.dir.clone(), error };
-        let mut threads = vec![spawn("log-committer", move || committer.run()).map_err(failed)?];
+        core.spawn("log-committer", move || committer.run()).map_err(failed)?;
         if opened.unverified > 0 {
-            let shared = Arc::clone(&shared);
             let verify = move || verify_rest(&shared, &db, opened.unverified);
-            threads.push(spawn("log-verifier", verify).map_err(failed)?);
+            core.spawn("log-verifier", verify).map_err(failed)?;
         }
-        Ok(Arc::new(Self { shared, queue, threads: Mutex::new(threads) }))
+        Ok(Arc::new(Self { core }))
     }
 
     /// Reads and verifies every record; how many there are. Blocks, for about a second per million records.
@@ -63,36 +62,23 @@ impl EmbeddedLog {
     /// [`ReadError::Corrupt`] with the first damage, which also stops the log; [`ReadError::Unavailable`] when
     /// it is closed.
     pub fn verify(&self) -> Result<u64, ReadError> {
-        let db = self.shared.db()?;
-        let end = self.shared.progress.borrow().end;
+        let db = self.core.shared.db()?;
+        let end = self.core.shared.progress.borrow().end;
         scan(&db, 0, Some(end), |_, _, _| ControlFlow::Continue(())).map_err(|damage| {
-            self.shared.fail(&damage);
+            self.core.shared.fail(&damage);
             ReadError::Corrupt(damage.to_string())
         })
     }
 
     /// How many synced batches were written since it opened.
     pub fn groups(&self) -> u64 {
-        self.shared.groups.load(Ordering::Relaxed)
+        self.core.shared.groups.load(Ordering::Relaxed)
     }
 
     /// Decides every append handed over before, then closes: later appends are refused and readers end with
     /// [`ReadError::Unavailable`]. When it returns, the directory is free.
     pub async fn close(&self) {
-        self.queue.close().await;
-        self.shared.closing.store(true, Ordering::Relaxed);
-        let threads = {
-            let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *threads)
-        };
-        let ended = move || threads.into_iter().for_each(|thread| drop(thread.join()));
-        // Neither can fail unless the runtime is ending, and then the process is.
-        let _ = tokio::task::spawn_blocking(ended).await;
-        self.shared.stop(closed());
-        let held = self.shared.take();
-        self.shared.scans.close();
-        self.shared.scans.wait().await;
-        let _ = tokio::task::spawn_blocking(move || drop(held)).await;
+        self.core.close().await;
     }
 
     /// Moves everything from the write-ahead log into a table, as RocksDB does by itself now and then.
@@ -101,13 +87,9 @@ impl EmbeddedLog {
     /// What RocksDB says.
     #[doc(hidden)]
     pub fn flush(&self) -> Result<(), String> {
-        let db = self.shared.db().map_err(|error| error.to_string())?;
+        let db = self.core.shared.db().map_err(|error| error.to_string())?;
         db.flush().map_err(|error| error.to_string())
     }
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    thread::Builder::new().name(name.into()).spawn(work)
 }
 
 /// Verifies what a large log's opening left out, and stops the log when it finds damage.
@@ -127,18 +109,16 @@ fn verify_rest(shared: &Shared, db: &DB, until: u64) {
 
 impl Log for EmbeddedLog {
     fn identity(&self) -> &Identity {
-        &self.shared.identity
+        &self.core.shared.identity
     }
 
     fn reader(&self) -> BoxFuture<'_, Result<Box<dyn LogReader>, ReadError>> {
-        let reader = self
-            .shared
-            .db()
-            .map(|_| Box::new(Reader::new(Arc::clone(&self.shared))) as Box<dyn LogReader>);
+        let reader = || Box::new(Reader::new(Arc::clone(&self.core))) as Box<dyn LogReader>;
+        let reader = self.core.shared.db().map(|_| reader());
         std::future::ready(reader).boxed()
     }
 
     fn writer(&self) -> Option<Arc<dyn LogWriter>> {
-        Some(Arc::new(self.queue.clone()))
+        Some(Arc::new(Writer(Arc::clone(&self.core))))
     }
 }

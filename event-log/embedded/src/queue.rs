@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use headwater_log::{Appended, LogWriter};
+use headwater_log::Appended;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::EmbeddedSettings;
@@ -39,8 +39,8 @@ pub(crate) enum Message {
     Close,
 }
 
-/// A handle on the queue; a writer of the log.
-#[derive(Debug, Clone)]
+/// The sending end of the queue.
+#[derive(Debug)]
 pub(crate) struct Queue {
     sender: mpsc::Sender<Message>,
     room_records: Arc<Semaphore>,
@@ -71,6 +71,26 @@ impl Queue {
     pub(crate) async fn close(&self) {
         // Fails only when the committer has ended already.
         let _ = self.sender.send(Message::Close).await;
+    }
+
+    /// The same without waiting: a full queue keeps the committer awake, and it looks by itself.
+    pub(crate) fn close_soon(&self) {
+        let _ = self.sender.try_send(Message::Close);
+    }
+
+    /// As [`headwater_log::LogWriter::append`].
+    pub(crate) fn append(&self, records: Vec<Bytes>) -> BoxFuture<'static, Vec<Appended>> {
+        let count = records.len();
+        match self.hand_over(records) {
+            Ok(answer) => answer
+                .map(move |answer| {
+                    answer.unwrap_or_else(|_| {
+                        vec![Appended::Ambiguous("the committer died".into()); count]
+                    })
+                })
+                .boxed(),
+            Err(why) => std::future::ready(vec![Appended::Refused(why); count]).boxed(),
+        }
     }
 
     fn hand_over(&self, records: Vec<Bytes>) -> Result<oneshot::Receiver<Vec<Appended>>, String> {
@@ -104,26 +124,4 @@ fn full(unit: &str) -> String {
     format!(
         "queue full: the disk does not keep up with the {unit} that wait for it; try again later"
     )
-}
-
-impl LogWriter for Queue {
-    fn append(&self, records: Vec<Bytes>) -> BoxFuture<'static, Vec<Appended>> {
-        let count = records.len();
-        match self.hand_over(records) {
-            Ok(answer) => answer
-                .map(move |answer| {
-                    answer.unwrap_or_else(|_| {
-                        vec![Appended::Ambiguous("the committer died".into()); count]
-                    })
-                })
-                .boxed(),
-            Err(why) => std::future::ready(vec![Appended::Refused(why); count]).boxed(),
-        }
-    }
-
-    /// There is one way to the disk and nothing to renew: after a failed write the log stays closed to writers
-    /// until it is opened again.
-    fn renew(&self) -> BoxFuture<'static, ()> {
-        std::future::ready(()).boxed()
-    }
 }

@@ -12,19 +12,20 @@ use rocksdb::DB;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::shared::{Progress, Shared, read};
+use crate::core::Core;
+use crate::shared::{Progress, read};
 use crate::{Damage, scan};
 
 pub(crate) struct Reader {
-    shared: Arc<Shared>,
+    core: Arc<Core>,
     progress: watch::Receiver<Progress>,
     position: u64,
 }
 
 impl Reader {
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let progress = shared.progress.subscribe();
-        Self { shared, progress, position: 0 }
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        let progress = core.shared.progress.subscribe();
+        Self { core, progress, position: 0 }
     }
 
     /// Waits until there is something behind the position, and takes it.
@@ -58,11 +59,11 @@ impl Reader {
     }
 
     async fn take(&self, end: u64, max_bytes: usize) -> Result<Vec<Record>, ReadError> {
-        if let Some(records) = self.shared.latest(self.position, max_bytes) {
+        if let Some(records) = self.core.shared.latest(self.position, max_bytes) {
             return Ok(records);
         }
         let from = self.position;
-        self.shared.on_disk(move |db| read(db, from, end, max_bytes)).await
+        self.core.shared.on_disk(move |db| read(db, from, end, max_bytes)).await
     }
 
     /// Waits for progress; false at the deadline.
@@ -81,7 +82,7 @@ impl Reader {
             Seek::Newest => Ok(end),
             Seek::At(position) => Ok(position.0),
             Seek::BeforeTime(at_ms) => {
-                self.shared.on_disk(move |db| first_at(db, end, at_ms)).await
+                self.core.shared.on_disk(move |db| first_at(db, end, at_ms)).await
             }
         }
     }
@@ -108,7 +109,7 @@ fn first_at(db: &DB, end: u64, at_ms: i64) -> Result<u64, Damage> {
 
 impl LogReader for Reader {
     fn identity(&self) -> &Identity {
-        &self.shared.identity
+        &self.core.shared.identity
     }
 
     fn read(

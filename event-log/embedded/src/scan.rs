@@ -37,7 +37,7 @@ pub(crate) fn scan(
             };
         };
         let (at_ms, record) =
-            row(at, key, value).map_err(|why| damage(db, at, Some(value), why))?;
+            row(at, key, value).map_err(|why| damage(db, at, own(at, key, value), why))?;
         if each(at, at_ms, record).is_break() {
             return Ok(at);
         }
@@ -54,6 +54,11 @@ fn row<'a>(at: u64, key: &[u8], value: &'a [u8]) -> Result<(i64, &'a [u8]), Stri
         Some(position) => Err(format!("it is missing; position {position} comes next")),
         None => Err(format!("a key of {} bytes stands there, which is none of a log", key.len())),
     }
+}
+
+/// The value, when it is at least filed under the position.
+fn own<'a>(at: u64, key: &[u8], value: &'a [u8]) -> Option<&'a [u8]> {
+    (key == stored::key(at)).then_some(value)
 }
 
 /// What is verified beside our own checksums.
@@ -83,7 +88,7 @@ fn pinpoint(db: &DB, at: u64, until: Option<u64>, error: &rocksdb::Error) -> Dam
     for position in at..at.saturating_add(SEARCH_RECORDS) {
         let Some((key, value)) = rows.item() else { break };
         if let Err(why) = row(position, key, value) {
-            return damage(db, position, Some(value), format!("{why} ({error})"));
+            return damage(db, position, own(position, key, value), format!("{why} ({error})"));
         }
         rows.next();
     }

@@ -31,7 +31,7 @@ pub(crate) struct Shared {
     pub(crate) progress: watch::Sender<Progress>,
     /// Synced batches so far.
     pub(crate) groups: AtomicU64,
-    /// Tells the background verification to end.
+    /// Tells the threads to end.
     pub(crate) closing: AtomicBool,
     /// Reads from disk under way: the database closes behind the last.
     pub(crate) scans: TaskTracker,

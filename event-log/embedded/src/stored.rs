@@ -55,7 +55,7 @@ mod tests {
         let stored = encode(258, 0x0102, b"HM");
         assert_eq!(key(258), [0, 0, 0, 0, 0, 0, 1, 2]);
         assert_eq!(stored[..8], [2, 1, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(stored[8..12], 0xEE86_6275_u32.to_le_bytes());
+        assert_eq!(stored[8..12], 0x2875_8347_u32.to_le_bytes());
         assert_eq!(stored[12..], *b"HM");
     }
 

@@ -181,12 +181,17 @@ impl Chain {
     /// Takes in one batch, of which the files say that something is `wrong`.
     fn follow(&mut self, batch: &[u8], wrong: Option<String>) -> Result<(), Damage> {
         let before = *self;
-        self.take(batch)?;
+        let (told, found) = self.take(batch)?;
+        let miscounted = || (told != found).then(|| format!("{told} records are {found}"));
+        let Some(detail) = wrong.or_else(miscounted) else { return Ok(()) };
         // With every record sound, it is RocksDB's own part of the batch: the whole of it is in doubt.
-        wrong.map_or(Ok(()), |why| Err(before.damage(why)))
+        let (position, claimed) = first_put(batch).unwrap_or((before.next, None));
+        let revision = before.revision.map(|last| last + 1).or(claimed);
+        Err(Damage { position, revision, detail })
     }
 
-    fn take(&mut self, batch: &[u8]) -> Result<(), Damage> {
+    /// How many records the batch says it has, and how many it has.
+    fn take(&mut self, batch: &[u8]) -> Result<(u32, u32), Damage> {
         let cut = |chain: &Self| chain.damage("a group of records is cut short".into());
         let Some((header, mut rest)) = batch.split_first_chunk::<BATCH_HEADER_BYTES>() else {
             return Err(cut(self));
@@ -207,7 +212,7 @@ impl Chain {
             };
         }
         let [.., a, b, c, d] = *header;
-        if u32::from_le_bytes([a, b, c, d]) == puts { Ok(()) } else { Err(cut(self)) }
+        Ok((u32::from_le_bytes([a, b, c, d]), puts))
     }
 
     fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Damage> {
@@ -217,14 +222,12 @@ impl Chain {
         if self.next.is_some_and(|next| next != position) {
             return Err(self.damage(format!("it is missing; position {position} comes next")));
         }
-        let revision = stored::claimed_revision(value);
         if let Err(why) = stored::decode(position, value) {
-            let first = (position == 0).then_some(0);
-            let revision = self.revision.map(|last| last + 1).or(revision).or(first);
-            return Err(Damage { position: Some(position), revision, detail: why.into() });
+            // Neither its key nor its revision can be believed: what came before says which it is.
+            return Err(self.damage(why.into()));
         }
         self.next = Some(position + 1);
-        self.revision = revision.or(self.revision);
+        self.revision = stored::claimed_revision(value).or(self.revision);
         Ok(())
     }
 
@@ -232,6 +235,12 @@ impl Chain {
         let revision = self.revision.map(|last| last + 1);
         Damage { position: self.next, revision, detail }
     }
+}
+
+/// Position and claimed revision of a batch's first record.
+fn first_put(batch: &[u8]) -> Option<(Option<u64>, Option<u64>)> {
+    let (key, rest) = string(batch.get(BATCH_HEADER_BYTES..)?.strip_prefix(&[PUT])?)?;
+    Some((stored::position(key), stored::claimed_revision(string(rest)?.0)))
 }
 
 /// A string with its length (a varint of at most 32 bits) before it, and what follows.

@@ -94,10 +94,28 @@ impl Closed {
         closed
     }
 
-    /// Everything in a table.
-    pub(crate) async fn flushed(count: u64) -> Self {
+    /// The first ten in a table, the others in the write-ahead log.
+    pub(crate) async fn partly_flushed(count: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let log = open(dir.path()).unwrap();
+        let mut closed = Self { dir, records: Vec::new(), ends: Vec::new() };
+        for revision in 0..count {
+            if revision == 10 {
+                log.flush().unwrap();
+                closed.ends.fill(0);
+            }
+            closed.records.push(commit(revision, 50));
+            append(&log, vec![commit(revision, 50)]).await;
+            closed.ends.push(fs::metadata(closed.newest("log")).unwrap().len());
+        }
+        log.close().await;
+        closed
+    }
+
+    /// Everything in one table.
+    pub(crate) async fn flushed(count: u64) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let log = EmbeddedLog::open(EmbeddedSettings::new(dir.path())).unwrap();
         let records: Vec<_> = (0..count).map(|revision| commit(revision, 50)).collect();
         for some in records.chunks(1000) {
             append(&log, some.to_vec()).await;
