@@ -57,3 +57,8 @@ pub use status::{HandleStatus, Status};
 pub use value::Value;
 pub use view::View;
 
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
