@@ -12,6 +12,7 @@
 //! the decoded records and a hash index, used straight from memory or a mapped file without a parse.
 //! Everything here is synchronous and does no network I/O.
 
+mod buffer;
 mod bytes;
 mod error;
 mod hash;

@@ -133,6 +133,14 @@ pub(crate) fn check(
     Ok(())
 }
 
+/// Points the record that begins where `bytes` begin to other rows.
+pub(crate) fn set_rows(bytes: &mut [u8], rows: Rows) {
+    let numbers = [rows.namespace, rows.content_type, rows.actor];
+    for (at, number) in bytes.iter_mut().skip(4).zip(numbers.map(u32::to_le_bytes).as_flattened()) {
+        *at = *number;
+    }
+}
+
 /// Appends a record. The caller checked the entry.
 pub(crate) fn encode(out: &mut Vec<u8>, rows: Rows, key: &str, entry: &EntryRef<'_>) {
     let start = out.len();

@@ -3,12 +3,14 @@
 use headwater_schemas::{EntryRef, Head, Namespace, Position, Totals};
 
 use super::Mapped;
-use super::index::{self, MAX_BYTES, Placed};
+use super::index::{self, MAX_BYTES};
 use super::layout::{HEADER_BYTES, Layout, STRIDE};
 use super::lookup::Memory;
 use super::tables::Tables;
-use crate::record::{self, Rows};
+use crate::buffer::Buffer;
+use crate::record::{self, Record, Rows};
 use crate::strings::Interner;
+use crate::wire::{Place, Run, Survey};
 use crate::{ImageError, Subscription, hash};
 
 /// Takes entries, strictly ascending by (namespace, key), and makes a [`Mapped`] of them in memory.
@@ -25,8 +27,12 @@ use crate::{ImageError, Subscription, hash};
 #[derive(Debug)]
 pub struct MappedBuilder {
     /// The form as it grows: room for the header, then the records.
-    bytes: Vec<u8>,
-    keys: Vec<Placed>,
+    bytes: Buffer,
+    /// [`index::Placed`], one after the other.
+    keys: Buffer,
+    entries: u64,
+    /// One record on its way into `bytes`.
+    scratch: Vec<u8>,
     sparse: Vec<u64>,
     namespaces: Vec<Counted>,
     content_types: Interner,
@@ -46,9 +52,19 @@ struct Counted {
 
 impl Default for MappedBuilder {
     fn default() -> Self {
+        Self::with_room(0)
+    }
+}
+
+impl MappedBuilder {
+    /// A builder for about so many bytes, such as the image before it has ([`Mapped::size_bytes`]). A wrong guess
+    /// costs a copy or some addresses, no more.
+    pub fn with_room(bytes: u64) -> Self {
         Self {
-            bytes: vec![0; HEADER_BYTES],
-            keys: Vec::new(),
+            bytes: Buffer::guessed(bytes),
+            keys: Buffer::default(),
+            entries: 0,
+            scratch: Vec::new(),
             sparse: Vec::new(),
             namespaces: Vec::new(),
             content_types: Interner::default(),
@@ -57,9 +73,7 @@ impl Default for MappedBuilder {
             max_revision: 0,
         }
     }
-}
 
-impl MappedBuilder {
     /// Takes the next entry.
     ///
     /// # Errors
@@ -76,18 +90,17 @@ impl MappedBuilder {
         self.append(namespace, key, &entry, content_type, actor)
     }
 
-    /// The row of a content type, for [`Self::append`].
+    /// The row of a content type, for [`Self::append_run`].
     pub(crate) fn content_type(&mut self, text: &str) -> Result<u32, ImageError> {
         self.content_types.row(text)
     }
 
-    /// The row of an actor, for [`Self::append`].
+    /// The row of an actor, for [`Self::append_run`].
     pub(crate) fn actor(&mut self, text: &str) -> Result<u32, ImageError> {
         self.actors.row(text)
     }
 
-    /// Takes the next entry, whose shared texts have their rows already.
-    pub(crate) fn append(
+    fn append(
         &mut self,
         namespace: &str,
         key: &str,
@@ -97,23 +110,70 @@ impl MappedBuilder {
     ) -> Result<(), ImageError> {
         record::check(namespace, key, entry, i64::MAX.cast_unsigned())?;
         let row = self.row_of(namespace, key)?;
-        let start = self.bytes.len();
-        if start as u64 >= MAX_BYTES {
-            let (actual, limit) = (start as u64, MAX_BYTES);
-            return Err(ImageError::TooLarge { what: "the image".into(), actual, limit });
-        }
-        if (self.keys.len() as u64).is_multiple_of(STRIDE) {
-            self.sparse.push(start as u64);
-        }
-        self.keys.push((hash::of_key(namespace, key), start as u64 / 8));
-        record::encode(&mut self.bytes, Rows { namespace: row, content_type, actor }, key, entry);
-        self.last = start;
-        self.max_revision = self.max_revision.max(entry.mod_revision);
-        if let Some(counted) = self.namespaces.last_mut() {
-            counted.entries += 1;
-            counted.bytes = counted.bytes.saturating_add(entry.value.len() as u64);
-        }
+        let at = self.end()?;
+        self.scratch.clear();
+        record::encode(&mut self.scratch, Rows { namespace: row, content_type, actor }, key, entry);
+        self.bytes.extend(&self.scratch)?;
+        self.place(Place { hash: hash::of_key(namespace, key), at })?;
+        self.count(1, entry.value.len() as u64, entry.mod_revision);
         Ok(())
+    }
+
+    /// Takes a run of a surveyed block as it lies. `rows` gives the rows here for those in the wire form.
+    pub(crate) fn append_run(
+        &mut self,
+        namespace: &str,
+        survey: &Survey,
+        run: &Run,
+        mut rows: impl FnMut(&mut Self, Rows) -> Result<Rows, ImageError>,
+    ) -> Result<(), ImageError> {
+        let records = survey.records.get(run.records.clone()).unwrap_or_default();
+        let places = survey.places.get(run.places.clone()).unwrap_or_default();
+        let first = Record::first_of(records).and_then(|first| first.key());
+        let row = self.row_of(namespace, first.unwrap_or_default())?;
+        let start = self.end()?;
+        self.bytes.extend(records)?;
+        for Place { hash, at } in places {
+            let at = start + (at - run.records.start);
+            let Some(record) = self.bytes.get(at..).and_then(Record::first_of) else { continue };
+            let theirs = record.rows();
+            let ours = Rows { namespace: row, ..rows(self, theirs)? };
+            if ours != theirs {
+                record::set_rows(self.bytes.get_mut(at..).unwrap_or_default(), ours);
+            }
+            self.place(Place { hash: *hash, at })?;
+        }
+        self.count(places.len() as u64, run.value_bytes, run.newest);
+        Ok(())
+    }
+
+    /// Where the next record begins.
+    fn end(&mut self) -> Result<usize, ImageError> {
+        self.bytes.grow(HEADER_BYTES)?;
+        let (actual, limit) = (self.bytes.len() as u64, MAX_BYTES);
+        if actual < limit {
+            return Ok(self.bytes.len());
+        }
+        Err(ImageError::TooLarge { what: "the image".into(), actual, limit })
+    }
+
+    /// Notes where a record begins.
+    fn place(&mut self, Place { hash, at }: Place) -> Result<(), ImageError> {
+        if self.entries.is_multiple_of(STRIDE) {
+            self.sparse.push(at as u64);
+        }
+        self.keys.extend(&index::placed(hash, at as u64 / 8))?;
+        self.entries += 1;
+        self.last = at;
+        Ok(())
+    }
+
+    fn count(&mut self, entries: u64, bytes: u64, newest: u64) {
+        self.max_revision = self.max_revision.max(newest);
+        if let Some(counted) = self.namespaces.last_mut() {
+            counted.entries += entries;
+            counted.bytes = counted.bytes.saturating_add(bytes);
+        }
     }
 
     /// The row of the namespace of the next entry, which must come after the last one.
@@ -121,7 +181,7 @@ impl MappedBuilder {
         let unsorted = || ImageError::Unsorted { namespace: namespace.into(), key: key.into() };
         match self.namespaces.last() {
             Some(last) if last.name.as_str() == namespace => {
-                let last = self.bytes.get(self.last..).and_then(record::Record::first_of);
+                let last = self.bytes.get(self.last..).and_then(Record::first_of);
                 if last.is_some_and(|last| last.key >= key.as_bytes()) {
                     return Err(unsorted());
                 }
@@ -150,15 +210,15 @@ impl MappedBuilder {
         subscription: Option<Subscription>,
     ) -> Result<Mapped, ImageError> {
         self.check(head, totals, subscription.as_ref())?;
-        let records = HEADER_BYTES..self.bytes.len();
+        let records = HEADER_BYTES..self.end()?;
         for place in &self.sparse {
-            self.bytes.extend_from_slice(&place.to_le_bytes());
+            self.bytes.extend(&place.to_le_bytes())?;
         }
         let sparse = records.end..self.bytes.len();
-        let slots = index::slots_for(self.keys.len());
-        self.bytes.resize(sparse.end + slots * 8, 0);
+        let slots = index::slots_for(self.keys.len() / size_of::<index::Placed>());
+        self.bytes.grow(sparse.end + slots * 8)?;
         let index = sparse.end..self.bytes.len();
-        index::fill(&mut self.bytes[index.clone()], &self.keys);
+        index::fill(&mut self.bytes[index.clone()], &self.keys)?;
         let tables = Tables {
             occupied: self.namespaces.into_iter().map(|counted| counted.name).collect(),
             totals: totals.clone(),
@@ -166,11 +226,11 @@ impl MappedBuilder {
             actors: self.actors.into_texts(),
             subscription,
         };
-        self.bytes.extend_from_slice(&tables.encode());
+        self.bytes.extend(&tables.encode())?;
         let layout = Layout {
             head: *head,
             position,
-            entries: self.keys.len() as u64,
+            entries: self.entries,
             digest: totals.digest(),
             tables: index.end..self.bytes.len(),
             records,
@@ -178,7 +238,6 @@ impl MappedBuilder {
             index,
         };
         self.bytes[..HEADER_BYTES].copy_from_slice(&layout.encode());
-        self.bytes.shrink_to_fit();
         Ok(Mapped::new(Memory::Owned(self.bytes), layout, tables))
     }
 

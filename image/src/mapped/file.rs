@@ -53,25 +53,7 @@ impl Mapped {
             }
             Keep::Mapped => Memory::Mapped { map: map(path)?, path: path.to_path_buf() },
         };
-        Self::over(memory, trust).map_err(|error| error.in_file(path))
-    }
-
-    fn over(memory: Memory, trust: Trust) -> Result<Self, ImageError> {
-        let file: &[u8] = match &memory {
-            Memory::Owned(bytes) | Memory::Copied { bytes, .. } => bytes,
-            Memory::Mapped { map, .. } => map,
-        };
-        let (body, trailer) = Trailer::split(file)?;
-        let layout = Layout::scan(body)?;
-        trailer.check_meta(body, &layout)?;
-        if trust == Trust::Verify {
-            trailer.check_content(body)?;
-        }
-        let tables = Tables::scan(body.get(layout.tables.clone()).unwrap_or_default())?;
-        let totals = &tables.totals;
-        if (totals.entries(), totals.digest()) != (layout.entries, layout.digest) {
-            return Err(ImageError::damaged("the totals do not add up to the header's"));
-        }
+        let (layout, tables) = read(memory.bytes(), trust).map_err(|error| error.in_file(path))?;
         Ok(Self::new(memory, layout, tables))
     }
 
@@ -150,6 +132,21 @@ impl Mapped {
         }
         check_parts(self.totals(), &parts)
     }
+}
+
+fn read(file: &[u8], trust: Trust) -> Result<(Layout, Tables), ImageError> {
+    let (body, trailer) = Trailer::split(file)?;
+    let layout = Layout::scan(body)?;
+    trailer.check_meta(body, &layout)?;
+    if trust == Trust::Verify {
+        trailer.check_content(body)?;
+    }
+    let tables = Tables::scan(body.get(layout.tables.clone()).unwrap_or_default())?;
+    let totals = &tables.totals;
+    if (totals.entries(), totals.digest()) != (layout.entries, layout.digest) {
+        return Err(ImageError::damaged("the totals do not add up to the header's"));
+    }
+    Ok((layout, tables))
 }
 
 /// Compares what was counted, by namespace in order, with what is claimed.

@@ -10,17 +10,29 @@ use memmap2::Mmap;
 use super::index;
 use super::layout::Layout;
 use super::tables::Tables;
+use crate::buffer::Buffer;
 use crate::record::Record;
 use crate::{Subscription, hash};
 
 /// Where the bytes are.
 pub(crate) enum Memory {
     /// In this process.
-    Owned(Vec<u8>),
+    Owned(Buffer),
     /// In a file, trailer included, shared with every process that maps it.
     Mapped { map: Mmap, path: PathBuf },
     /// In this process, as they stand in a file.
     Copied { bytes: Vec<u8>, path: PathBuf },
+}
+
+impl Memory {
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Owned(bytes) => bytes,
+            Self::Copied { bytes, .. } => bytes,
+            Self::Mapped { map, .. } => map,
+        }
+    }
 }
 
 /// One immutable state, or of a subscription the part that it covers: lookups go straight to the bytes.
@@ -116,10 +128,7 @@ impl Mapped {
 
     #[inline]
     pub(crate) fn bytes(&self) -> &[u8] {
-        match &self.memory {
-            Memory::Owned(bytes) | Memory::Copied { bytes, .. } => bytes,
-            Memory::Mapped { map, .. } => map,
-        }
+        self.memory.bytes()
     }
 
     pub(crate) fn memory(&self) -> &Memory {

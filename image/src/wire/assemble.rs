@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use headwater_schemas::{Digest, Hash, Namespace, StreamId};
 
-use super::block::{Row, walk};
 use super::footer::Footer;
 use super::header::Header;
-use super::unpack::{Packed, Unpacked, Unpackers};
+use super::survey::{Run, Survey};
+use super::unpack::{Packed, Refused, Unpacked, Unpackers};
+use crate::record::Rows;
 use crate::{ImageError, Manifest, ManifestBlock, Mapped, MappedBuilder, Subscription};
 
 /// Takes the bytes of one image in any pieces, decompresses and verifies block by block on all cores, and lays the
@@ -26,6 +28,8 @@ pub struct Assembler {
     /// What came of it so far.
     buffer: Vec<u8>,
     unpackers: Unpackers,
+    /// Buffers to use again: for bytes as they come, and for records.
+    spares: (Vec<Vec<u8>>, Vec<Vec<u8>>),
     header: Option<Known>,
     footer: Option<Footer>,
     /// What the footer must say of the blocks taken in.
@@ -52,19 +56,57 @@ enum Kind {
 struct Seen {
     block: usize,
     bytes: usize,
-    entries: u32,
+    entries: usize,
     checksum: u64,
 }
 
 /// The header, and what goes with its rows.
 struct Known {
-    header: Header,
+    header: Arc<Header>,
     bytes: Vec<u8>,
     /// Whether the namespace of a row is subscribed.
     wanted: Vec<bool>,
     /// The builder's rows for the header's; none until a record needs it.
     content_types: Vec<Option<u32>>,
     actors: Vec<Option<u32>>,
+}
+
+impl Known {
+    /// Hands a run of records to the builder, if its namespace is wanted.
+    fn take(
+        &mut self,
+        run: &Run,
+        survey: &Survey,
+        builder: &mut MappedBuilder,
+    ) -> Result<(), ImageError> {
+        let row = run.namespace as usize;
+        let Self { header, wanted, content_types, actors, .. } = self;
+        let (Some(true), Some(namespace)) = (wanted.get(row), header.namespaces.get(row)) else {
+            return Ok(());
+        };
+        builder.append_run(namespace.as_str(), survey, run, |builder, theirs| {
+            let text = || header.content_types.get(theirs.content_type);
+            let add = || builder.content_type(text().unwrap_or_default());
+            let content_type = known_or(content_types, theirs.content_type, add)?;
+            let text = || header.actors.get(theirs.actor);
+            let add = || builder.actor(text().unwrap_or_default());
+            let actor = known_or(actors, theirs.actor, add)?;
+            Ok(Rows { content_type, actor, ..theirs })
+        })
+    }
+}
+
+/// What stands for `row`, found once by `add`.
+fn known_or(
+    rows: &mut [Option<u32>],
+    row: u32,
+    add: impl FnOnce() -> Result<u32, ImageError>,
+) -> Result<u32, ImageError> {
+    match rows.get_mut(row as usize) {
+        Some(Some(known)) => Ok(*known),
+        Some(unknown) => Ok(*unknown.insert(add()?)),
+        None => add(),
+    }
 }
 
 impl Assembler {
@@ -79,11 +121,13 @@ impl Assembler {
             plan,
             next: 0,
             buffer: Vec::new(),
-            unpackers: Unpackers::for_blocks(manifest.blocks.len()),
+            unpackers: Unpackers::for_blocks(manifest.blocks.len())?,
+            spares: (Vec::new(), Vec::new()),
             header: None,
             footer: None,
             seen: Vec::new(),
-            builder: MappedBuilder::default(),
+            // Mostly values and keys that compress to a quarter or less; a guess too high costs nothing.
+            builder: MappedBuilder::with_room(manifest.bytes.saturating_mul(6)),
             failed: false,
             manifest,
             subscription,
@@ -147,7 +191,8 @@ impl Assembler {
         let taken = bytes.len().min(len.saturating_sub(self.buffer.len()));
         self.buffer.extend_from_slice(bytes.get(..taken).unwrap_or_default());
         if self.buffer.len() == len {
-            let whole = std::mem::take(&mut self.buffer);
+            let fresh = self.spares.0.pop().unwrap_or_default();
+            let whole = std::mem::replace(&mut self.buffer, fresh);
             self.next += 1;
             // What is not a block that came damaged cannot be mended by fetching it again.
             let rewound_to = self.next;
@@ -172,7 +217,10 @@ impl Assembler {
             }
             Kind::Block(block) => {
                 let hash = self.manifest.blocks.get(block).map_or(Hash::default(), |b| b.blake3);
-                if let Some(oldest) = self.unpackers.push(Packed { block, hash, bytes }) {
+                let header = self.header.as_ref().ok_or_else(header_first)?.header.clone();
+                let spare = self.spares.1.pop().unwrap_or_default();
+                let packed = Packed { block, hash, bytes, spare, header };
+                if let Some(oldest) = self.unpackers.push(packed) {
                     self.add(oldest)?;
                 }
             }
@@ -204,7 +252,7 @@ impl Assembler {
             wanted: header.namespaces.iter().map(wanted).collect(),
             content_types: vec![None; header.content_types.len()],
             actors: vec![None; header.actors.len()],
-            header,
+            header: Arc::new(header),
             bytes,
         });
         Ok(())
@@ -231,26 +279,28 @@ impl Assembler {
 
     /// Takes the records of the next block in.
     fn add(&mut self, unpacked: Unpacked) -> Result<(), ImageError> {
-        let records = match unpacked.records {
-            Ok(records) => records,
-            Err(error) => {
-                self.rewind(unpacked.block);
+        let Unpacked { block, checksum, outcome, mut bytes } = unpacked;
+        bytes.clear();
+        self.spares.0.push(bytes);
+        let survey = match outcome {
+            Ok(survey) => survey,
+            Err(Refused::Transfer(error)) => {
+                self.rewind(block);
+                return Err(error);
+            }
+            // Its hash was right, so it is the image that is wrong, not the transfer.
+            Err(Refused::Image(error)) => {
+                self.failed = true;
                 return Err(error);
             }
         };
         let known = self.header.as_mut().ok_or_else(header_first)?;
-        let builder = &mut self.builder;
-        let Known { header, wanted, content_types, actors, .. } = known;
-        let entries = walk(header, &records, |row| {
-            if !wanted.get(row.rows.namespace as usize).is_some_and(|wanted| *wanted) {
-                return Ok(());
-            }
-            push(builder, content_types, actors, &row)
-        });
-        // Its hash was right, so it is the image that is wrong, not the transfer.
-        let entries = entries.inspect_err(|_| self.failed = true)?;
-        let Unpacked { block, checksum, .. } = unpacked;
-        self.seen.push(Seen { block, bytes: records.len(), entries, checksum });
+        for run in &survey.runs {
+            known.take(run, &survey, &mut self.builder).inspect_err(|_| self.failed = true)?;
+        }
+        let entries = survey.places.len();
+        self.seen.push(Seen { block, bytes: survey.records.len(), entries, checksum });
+        self.spares.1.push(survey.records);
         Ok(())
     }
 
@@ -267,7 +317,7 @@ impl Assembler {
         let footer = self.footer.as_ref().ok_or_else(header_first)?;
         let same = self.seen.iter().all(|seen| {
             footer.blocks.get(seen.block).is_some_and(|block| {
-                (block.bytes as usize, block.entries, block.checksum)
+                (block.bytes as usize, block.entries as usize, block.checksum)
                     == (seen.bytes, seen.entries, seen.checksum)
             })
         });
@@ -337,25 +387,6 @@ fn first_plan(manifest: &Manifest, subscribed: bool) -> Vec<Part> {
     let blocks =
         blocks.map(|(at, block)| Part { kind: Kind::Block(at), range: block.offset..end(block) });
     std::iter::once(header).chain(blocks).chain([footer]).collect()
-}
-
-fn push(
-    builder: &mut MappedBuilder,
-    content_types: &mut [Option<u32>],
-    actors: &mut [Option<u32>],
-    row: &Row<'_>,
-) -> Result<(), ImageError> {
-    let content_type = match content_types.get_mut(row.rows.content_type as usize) {
-        Some(Some(known)) => *known,
-        Some(unknown) => *unknown.insert(builder.content_type(row.entry.content_type)?),
-        None => builder.content_type(row.entry.content_type)?,
-    };
-    let actor = match actors.get_mut(row.rows.actor as usize) {
-        Some(Some(known)) => *known,
-        Some(unknown) => *unknown.insert(builder.actor(row.entry.actor)?),
-        None => builder.actor(row.entry.actor)?,
-    };
-    builder.append(row.namespace, row.key, &row.entry, content_type, actor)
 }
 
 fn header_first() -> ImageError {

@@ -13,20 +13,37 @@ pub(crate) const BLOCK_BYTES: usize = 1 << 20;
 pub(crate) const EARLY_BYTES: usize = 64 << 10;
 pub(crate) const ZSTD_LEVEL: i32 = 3;
 
-/// Decompresses a block and compares its hash. Allocates what the frame claims only up to the limit of a block.
-pub(crate) fn unpack(compressed: &[u8], expected: Hash) -> Result<Vec<u8>, ImageError> {
-    let claimed = zstd::zstd_safe::get_frame_content_size(compressed).ok().flatten();
-    let len =
-        claimed.and_then(|len| usize::try_from(len).ok()).filter(|len| *len <= MAX_BLOCK_BYTES);
-    let Some(len) = len else {
-        return Err(ImageError::damaged("a block claims an impossible size"));
-    };
-    let block = zstd::bulk::decompress(compressed, len)
-        .map_err(|error| ImageError::damaged(format!("a block cannot be decompressed: {error}")))?;
-    if Hash::of(&block) != expected {
-        return Err(ImageError::damaged("a block does not match its hash"));
+/// Decompresses blocks, one after the other, without an allocation for each.
+pub(crate) struct Unpacker(zstd::bulk::Decompressor<'static>);
+
+impl Unpacker {
+    pub(crate) fn new() -> Result<Self, ImageError> {
+        zstd::bulk::Decompressor::new().map(Self).map_err(ImageError::source)
     }
-    Ok(block)
+
+    /// Decompresses a block into `out` and compares its hash. Allocates what the frame claims only up to the limit of
+    /// a block.
+    pub(crate) fn unpack(
+        &mut self,
+        compressed: &[u8],
+        expected: Hash,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ImageError> {
+        let claimed = zstd::zstd_safe::get_frame_content_size(compressed).ok().flatten();
+        let len = claimed.and_then(|len| usize::try_from(len).ok());
+        let Some(len) = len.filter(|len| *len <= MAX_BLOCK_BYTES) else {
+            return Err(ImageError::damaged("a block claims an impossible size"));
+        };
+        out.clear();
+        out.reserve(len);
+        self.0.decompress_to_buffer(compressed, out).map_err(|error| {
+            ImageError::damaged(format!("a block cannot be decompressed: {error}"))
+        })?;
+        if out.len() != len || Hash::of(out) != expected {
+            return Err(ImageError::damaged("a block does not match its hash"));
+        }
+        Ok(())
+    }
 }
 
 /// One record of a block, its texts looked up.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use headwater_schemas::{Hash, Head, Position, Totals};
 
-use super::block::{unpack, walk};
+use super::block::{Unpacker, walk};
 use super::footer::{Footer, TRAILER_BYTES};
 use super::header::Header;
 use super::write::Visitor;
@@ -82,11 +82,14 @@ impl WireImage {
         &self,
         mut visit: impl FnMut(&[u8]) -> Result<(), ImageError>,
     ) -> Result<(), ImageError> {
+        let mut unpacker = Unpacker::new()?;
+        let mut records = Vec::new();
         for block in &self.footer.blocks {
             let compressed = self.read(block.range())?;
             let same = hash::checksum(&compressed) == block.checksum;
             let result = if same {
-                unpack(&compressed, block.hash).and_then(|records| visit(&records))
+                let unpacked = unpacker.unpack(&compressed, block.hash, &mut records);
+                unpacked.and_then(|()| visit(&records))
             } else {
                 Err(ImageError::damaged("a block does not match its checksum"))
             };

@@ -15,12 +15,14 @@ mod block;
 mod file;
 mod footer;
 mod header;
+mod survey;
 mod unpack;
 mod verify;
 mod write;
 
 pub use assemble::Assembler;
 pub use file::WireImage;
+pub(crate) use survey::{Place, Run, Survey};
 pub use write::Visitor;
 
 use crate::record::MAX_RECORD_BYTES;

@@ -1,14 +1,18 @@
-//! Blocks decompressed and hashed on other cores, handed back in order.
+//! Blocks decompressed, hashed and surveyed on other cores, handed back in order.
 
 use std::collections::VecDeque;
 use std::num::NonZero;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 use headwater_schemas::Hash;
 
-use super::block::unpack;
-use crate::{ImageError, hash};
+use super::block::Unpacker;
+use super::header::Header;
+use super::survey::Survey;
+use crate::ImageError;
+use crate::hash::checksum;
 
 /// Blocks each worker may have waiting: one in hand, one behind it.
 const WAITING: usize = 2;
@@ -21,22 +25,36 @@ pub(crate) struct Packed {
     pub(crate) block: usize,
     pub(crate) hash: Hash,
     pub(crate) bytes: Vec<u8>,
+    /// A buffer for its records: a fresh one would cost a page fault every 4 KiB.
+    pub(crate) spare: Vec<u8>,
+    pub(crate) header: Arc<Header>,
 }
 
-/// A block ready to be walked.
+/// A block ready to be taken in.
 pub(crate) struct Unpacked {
     pub(crate) block: usize,
     /// XXH3-64 of it as it came.
     pub(crate) checksum: u64,
-    pub(crate) records: Result<Vec<u8>, ImageError>,
+    pub(crate) outcome: Result<Survey, Refused>,
+    /// The bytes as they came, to be used again.
+    pub(crate) bytes: Vec<u8>,
 }
 
-fn work(packed: Packed) -> Unpacked {
-    Unpacked {
-        block: packed.block,
-        checksum: hash::checksum(&packed.bytes),
-        records: unpack(&packed.bytes, packed.hash),
-    }
+/// Why a block cannot be taken in.
+pub(crate) enum Refused {
+    /// It is not what was announced: fetching it again can help.
+    Transfer(ImageError),
+    /// It is what was announced, and wrong.
+    Image(ImageError),
+}
+
+fn work(unpacker: &mut Unpacker, packed: Packed) -> Unpacked {
+    let Packed { block, hash, bytes, spare: mut records, header } = packed;
+    let outcome = match unpacker.unpack(&bytes, hash, &mut records) {
+        Ok(()) => Survey::of(&header, records).map_err(Refused::Image),
+        Err(error) => Err(Refused::Transfer(error)),
+    };
+    Unpacked { block, checksum: checksum(&bytes), outcome, bytes }
 }
 
 struct Worker {
@@ -47,13 +65,14 @@ struct Worker {
 }
 
 impl Worker {
-    /// None when the system gives no thread.
+    /// None when the system gives no thread or no memory.
     fn start() -> Option<Self> {
         let (jobs, queue) = sync_channel::<Packed>(WAITING);
         let (answers, done) = sync_channel(WAITING);
+        let mut unpacker = Unpacker::new().ok()?;
         let run = move || {
             for packed in queue {
-                if answers.send(work(packed)).is_err() {
+                if answers.send(work(&mut unpacker, packed)).is_err() {
                     return;
                 }
             }
@@ -66,6 +85,8 @@ impl Worker {
 /// A few workers, served in turn, so that their answers come back in turn.
 pub(crate) struct Unpackers {
     workers: Vec<Worker>,
+    /// For when there are none.
+    own: Unpacker,
     /// Which worker has which block, oldest first.
     waiting: VecDeque<(usize, usize)>,
     next: usize,
@@ -73,17 +94,17 @@ pub(crate) struct Unpackers {
 
 impl Unpackers {
     /// Workers for an image of so many blocks: none for few, where a thread costs more than it gives.
-    pub(crate) fn for_blocks(blocks: usize) -> Self {
+    pub(crate) fn for_blocks(blocks: usize) -> Result<Self, ImageError> {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let count = if blocks < 4 || cores < 2 { 0 } else { cores.min(MAX_WORKERS) };
         let workers = (0..count).map_while(|_| Worker::start()).collect();
-        Self { workers, waiting: VecDeque::new(), next: 0 }
+        Ok(Self { workers, own: Unpacker::new()?, waiting: VecDeque::new(), next: 0 })
     }
 
     /// Hands a block over. With all workers busy the oldest block comes back first, and without any, this one.
     pub(crate) fn push(&mut self, packed: Packed) -> Option<Unpacked> {
         if self.workers.is_empty() {
-            return Some(work(packed));
+            return Some(work(&mut self.own, packed));
         }
         let full = self.waiting.len() >= self.workers.len() * WAITING;
         let oldest = if full { self.pop() } else { None };
@@ -101,8 +122,8 @@ impl Unpackers {
         let (worker, block) = self.waiting.pop_front()?;
         let answer = self.workers.get(worker).and_then(|worker| worker.done.recv().ok());
         Some(answer.unwrap_or_else(|| {
-            let records = Err(ImageError::source("a thread that decompresses blocks ended"));
-            Unpacked { block, checksum: 0, records }
+            let gone = ImageError::source("a thread that decompresses blocks ended");
+            Unpacked { block, checksum: 0, outcome: Err(Refused::Image(gone)), bytes: Vec::new() }
         }))
     }
 

@@ -1,4 +1,5 @@
 //! The claims of the image crate, one file each.
+#![cfg(test)]
 
 mod damage;
 mod files;
