@@ -1,0 +1,273 @@
+//! A real Kafka broker: Apache Kafka itself, one node that is broker and controller, on free ports of loopback.
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use tempfile::TempDir;
+
+use crate::guarded::{Guarded, Launch};
+
+/// The version that `tests/pom.xml` pins.
+const VERSION: &str = "4.2.0";
+/// How long a start may take before it counts as failed; about 3 s on an idle machine of 2 cores.
+const START: Duration = Duration::from_secs(90);
+/// Starts that may fail because somebody else took the port.
+const TRIES: usize = 3;
+
+/// The addresses of a broker that all tests of this binary share: `KAFKA_BOOTSTRAP_SERVERS` where that is set,
+/// else one that is started now and ends with the test binary. Use a topic of your own ([`crate::topic::fresh_name`]).
+///
+/// # Panics
+/// When there is no JVM or no Kafka; the message says what to run.
+pub fn shared() -> &'static str {
+    static SHARED: OnceLock<(String, Option<Broker>)> = OnceLock::new();
+    let (bootstrap, _) = SHARED.get_or_init(|| {
+        if let Ok(existing) = std::env::var("KAFKA_BOOTSTRAP_SERVERS")
+            && !existing.is_empty()
+        {
+            return (existing, None);
+        }
+        // A static is never dropped: the guard removes the folder.
+        let broker = Options { forget: true, ..Options::default() }.start();
+        (broker.bootstrap(), Some(broker))
+    });
+    bootstrap
+}
+
+/// How a broker is to be.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    properties: Vec<(String, String)>,
+    /// Whether its folder is removed by the guard, as nobody will drop it.
+    forget: bool,
+}
+
+impl Options {
+    /// Sets a property of `server.properties`, in place of the harness's own value.
+    #[must_use]
+    pub fn property(mut self, name: &str, value: &str) -> Self {
+        self.properties.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts it, and waits until it serves.
+    pub fn start(self) -> Broker {
+        let jars = jars();
+        for _ in 1..TRIES {
+            if let Ok(broker) = Broker::try_start(&self, &jars) {
+                return broker;
+            }
+        }
+        Broker::try_start(&self, &jars).unwrap_or_else(|log| panic!("Kafka does not start:\n{log}"))
+    }
+}
+
+/// A broker of a test's own, to kill, pause and restart. Dropped: gone, with its data.
+#[derive(Debug)]
+pub struct Broker {
+    port: u16,
+    launch: Launch,
+    process: Guarded,
+    _dir: Option<TempDir>,
+}
+
+impl Broker {
+    /// Starts one with the defaults, and waits until it serves.
+    pub fn start() -> Self {
+        Options::default().start()
+    }
+
+    fn try_start(options: &Options, jars: &Path) -> Result<Self, String> {
+        let dir = tempfile::Builder::new().prefix("headwater-kafka-").tempdir().expect("a folder");
+        let (port, controller) = (free_port(), free_port());
+        let properties = dir.path().join("server.properties");
+        let text = properties_text(options, dir.path(), port, controller);
+        std::fs::write(&properties, text).expect("the properties can be written");
+        format_storage(jars, &properties)?;
+        let (dir, remove) = if options.forget {
+            let path = dir.keep();
+            (None, Some(path))
+        } else {
+            (Some(dir), None)
+        };
+        let launch = launch(jars, &properties, remove);
+        let mut broker = Self { port, process: launch.start(), launch, _dir: dir };
+        broker.wait_until_it_serves()?;
+        Ok(broker)
+    }
+
+    /// Its address: `127.0.0.1:port`.
+    pub fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `kill -9`; returns when it is gone.
+    pub fn kill9(&mut self) {
+        self.process.kill9();
+    }
+
+    /// Lets it shut down in order; after 30 s it is killed.
+    pub fn stop(&mut self) {
+        self.process.signal("TERM");
+        if self.process.wait(Duration::from_secs(30)).is_none() {
+            self.process.kill9();
+        }
+    }
+
+    /// Stops its clock (SIGSTOP): its connections stay, and nobody answers.
+    pub fn pause(&mut self) {
+        self.process.signal("STOP");
+    }
+
+    /// Lets a paused one go on.
+    pub fn resume(&mut self) {
+        self.process.signal("CONT");
+    }
+
+    /// Starts it again on the same port and data, and waits until it serves.
+    pub fn restart(&mut self) {
+        self.process.signal("CONT");
+        self.stop();
+        self.process = self.launch.start();
+        if let Err(log) = self.wait_until_it_serves() {
+            panic!("Kafka does not start again:\n{log}");
+        }
+    }
+
+    fn wait_until_it_serves(&mut self) -> Result<(), String> {
+        let deadline = Instant::now() + START;
+        let address = (Ipv4Addr::LOCALHOST, self.port);
+        // The port first: librdkafka would wait longer and longer between its tries.
+        while TcpStream::connect(address).is_err() {
+            self.check_start(deadline)?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", self.bootstrap())
+            .set("log_level", "0")
+            .create()
+            .expect("a client");
+        loop {
+            let metadata = client.fetch_metadata(None, Duration::from_secs(5));
+            if metadata.is_ok_and(|metadata| !metadata.brokers().is_empty()) {
+                return Ok(());
+            }
+            self.check_start(deadline)?;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn check_start(&mut self, deadline: Instant) -> Result<(), String> {
+        let ended = self.process.exit();
+        if ended.is_none() && Instant::now() < deadline {
+            return Ok(());
+        }
+        let how = ended.map_or("no answer in time".into(), |code| format!("exit status {code}"));
+        Err(format!("{how}\n{}", self.process.log_tail()))
+    }
+}
+
+/// A port of loopback that is free now.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("a bound address").port()
+}
+
+/// Where `scripts/kafka` puts Kafka's jars.
+fn jars() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+    let jars = cache.unwrap_or_default().join("headwater").join(format!("kafka-{VERSION}"));
+    let java = Command::new("java").arg("-version").output();
+    assert!(
+        java.is_ok_and(|java| java.status.success()),
+        "the Kafka tests need a JVM (17 or later) and found no `java`: run `make kafka`, or set \
+         KAFKA_BOOTSTRAP_SERVERS to a running broker"
+    );
+    assert!(
+        jars.join(format!("kafka_2.13-{VERSION}.jar")).is_file(),
+        "the Kafka tests need Apache Kafka {VERSION} in {}: run `make kafka`, or set \
+         KAFKA_BOOTSTRAP_SERVERS to a running broker",
+        jars.display()
+    );
+    jars
+}
+
+fn properties_text(options: &Options, dir: &Path, port: u16, controller: u16) -> String {
+    let data = dir.join("data").display().to_string();
+    let listeners = format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}");
+    let voters = format!("1@127.0.0.1:{controller}");
+    let advertised = format!("PLAINTEXT://127.0.0.1:{port}");
+    let defaults = [
+        ("process.roles", "broker,controller"),
+        ("node.id", "1"),
+        ("controller.quorum.voters", &voters),
+        ("listeners", &listeners),
+        ("advertised.listeners", &advertised),
+        ("controller.listener.names", "CONTROLLER"),
+        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"),
+        ("log.dirs", &data),
+        ("offsets.topic.replication.factor", "1"),
+        ("offsets.topic.num.partitions", "1"),
+        ("transaction.state.log.replication.factor", "1"),
+        ("transaction.state.log.min.isr", "1"),
+        ("transaction.state.log.num.partitions", "1"),
+        ("group.initial.rebalance.delay.ms", "0"),
+        // One that was killed may come back only when its old session has ended.
+        ("broker.session.timeout.ms", "3000"),
+        ("broker.heartbeat.interval.ms", "300"),
+    ];
+    let own = |name: &str| options.properties.iter().any(|(own, _)| own == name);
+    let defaults = defaults.iter().filter(|(name, _)| !own(name));
+    let defaults = defaults.map(|(name, value)| format!("{name}={value}\n"));
+    let own = options.properties.iter().map(|(name, value)| format!("{name}={value}\n"));
+    defaults.chain(own).collect()
+}
+
+fn java(jars: &Path, heap: &str) -> Vec<String> {
+    let classes = format!("{}/*", jars.display());
+    // A quick start matters here, and speed does not: never measure with these.
+    ["java", heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &classes]
+        .map(str::to_owned)
+        .to_vec()
+}
+
+fn format_storage(jars: &Path, properties: &Path) -> Result<(), String> {
+    let java = java(jars, "-Xmx128m");
+    let output = Command::new(&java[0])
+        .args(&java[1..])
+        .args(["kafka.tools.StorageTool", "format", "-t", &cluster_id(), "-c"])
+        .arg(properties)
+        .output()
+        .map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Err(format!("its storage could not be formatted:\n{out}{err}"))
+}
+
+/// A random id; one that begins with `-` would be taken for an option.
+fn cluster_id() -> String {
+    loop {
+        let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+        let id = engine.encode(uuid::Uuid::new_v4().as_bytes());
+        if !id.starts_with('-') {
+            return id;
+        }
+    }
+}
+
+fn launch(jars: &Path, properties: &Path, remove: Option<PathBuf>) -> Launch {
+    let mut command = java(jars, "-Xmx512m");
+    command.extend(["kafka.Kafka".to_owned(), properties.display().to_string()]);
+    let log = properties.with_file_name("broker.log");
+    Launch { command, environment: Vec::new(), log, remove }
+}
