@@ -1,12 +1,15 @@
 //! The ladder to a first state: own cache → newest image (directory or relay) → the whole log.
 //! (The compacted topic and the object store will stand between image and log.)
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use headwater_image::{ImageError, Manifest, Mapped, WireImage};
+use headwater_client::Client;
+use headwater_image::{Assembler, ImageError, Manifest, Mapped, WireImage};
 
 use crate::core::Core;
+use crate::remote::Ended;
 use crate::replica::Settings;
 use crate::{Source, View, cache};
 
@@ -54,4 +57,70 @@ fn keep(mapped: Mapped, settings: &Settings) -> Result<Mapped, ImageError> {
         Some(dir) => mapped.persist(dir, settings.keep()),
         None => Ok(mapped),
     }
+}
+
+/// Downloads the newest image of a relay, if it is on our stream and not older than our state, and takes it.
+pub(crate) async fn from_relay(core: &mut Core, relay: &Client) -> Result<(), Ended> {
+    let manifest: Manifest = relay.image_manifest().await?;
+    manifest.check().map_err(|error| Ended::Image(error.to_string()))?;
+    if let Some(head) = core.head() {
+        if manifest.stream_id != head.stream_id {
+            return Err(Ended::WrongSource(format!(
+                "the relay's image is of stream {}, we follow {}",
+                manifest.stream_id, head.stream_id
+            )));
+        }
+        let forked = manifest.revision == head.revision && manifest.hash != head.hash;
+        if manifest.revision < head.revision || forked {
+            return Err(Ended::Image(format!(
+                "the relay's newest is of revision {}, older than our {} or of another chain",
+                manifest.revision, head.revision
+            )));
+        }
+    }
+    let mapped = download(relay, manifest, &core.settings).await?;
+    let view = View::of_image(Arc::new(mapped));
+    core.reset(view, Source::Image).await.map_err(|error| Ended::Image(error.to_string()))
+}
+
+/// How often a broken transfer is taken up again before another source is tried.
+const MAX_BREAKS: usize = 5;
+
+async fn download(
+    relay: &Client,
+    manifest: Manifest,
+    settings: &Settings,
+) -> Result<Mapped, Ended> {
+    let name = manifest.name.clone();
+    let mut assembler = Assembler::new(manifest, settings.subscription())
+        .map_err(|error| Ended::Image(error.to_string()))?;
+    let mut breaks = 0;
+    while let Some(range) = assembler.needs() {
+        if let Err(error) = fetch(relay, &name, range, &mut assembler).await {
+            breaks += 1;
+            if breaks > MAX_BREAKS || assembler.needs().is_none() {
+                return Err(error);
+            }
+            tracing::warn!(%error, "an image's transfer broke off and is taken up again");
+        }
+    }
+    let settings = settings.clone();
+    let finished = tokio::task::spawn_blocking(move || keep(assembler.finish()?, &settings)).await;
+    finished.map_err(ImageError::source).flatten().map_err(|error| Ended::Image(error.to_string()))
+}
+
+/// Fetches one range. The client of an SDK has a runtime of its own, so blocks are unpacked as they come.
+async fn fetch(
+    relay: &Client,
+    name: &str,
+    range: Range<u64>,
+    assembler: &mut Assembler,
+) -> Result<(), Ended> {
+    let mut at = range.start;
+    let mut chunks = relay.image(name, range.start, Some(range.end)).await?;
+    while let Some(chunk) = chunks.next().await? {
+        assembler.feed(at, &chunk).map_err(|error| Ended::Image(error.to_string()))?;
+        at += chunk.len() as u64;
+    }
+    Ok(())
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use headwater_schemas::{
-    Commit, Divergence, Entry, Folded, Hash, Head, Key, Namespace, Position, Record,
-    SCHEMAS_NAMESPACE, SchemaError,
+    Codec, Commit, DecodeError, Divergence, Entry, Folded, Hash, Head, Key, Namespace, Position,
+    Record, SCHEMAS_NAMESPACE, SchemaError,
 };
 
 use crate::rebase::Rebase;
@@ -202,6 +202,14 @@ impl Core {
                 self.applied(ahead, commit, folded, record, previous).await;
                 Ok(Taken::Accepted)
             }
+        }
+    }
+
+    /// Decodes a commit by the schemas our chain has carried.
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<Commit, DecodeError> {
+        match &self.state {
+            Some((chain, _)) => chain.codec().decode(bytes),
+            None => Codec::default().decode(bytes),
         }
     }
 

@@ -113,9 +113,4 @@ impl Delta {
         let range = keys.map(|keys| keys.range::<_, str>((from, Bound::Unbounded)));
         range.into_iter().flatten().map(|(key, changed)| (key.as_str(), changed))
     }
-
-    /// The namespaces in which anything changed, in order.
-    pub(crate) fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
-        self.changed.keys()
-    }
 }

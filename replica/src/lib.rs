@@ -17,6 +17,7 @@ mod follow;
 mod history;
 mod measure;
 mod rebase;
+mod remote;
 mod replica;
 mod status;
 mod tail;

@@ -47,7 +47,9 @@ pub(crate) async fn follow(core: &mut Core, relays: &[Client]) {
         core.error(format!("{}: {ended}", relay.url()));
         match &ended {
             Ended::WrongSource(detail) => core.alarm(AlarmKind::WrongSource, detail.clone()).await,
-            Ended::Refused(refusal) => core.alarm(AlarmKind::Undecodable, refusal.to_string()).await,
+            Ended::Refused(refusal) => {
+                core.alarm(AlarmKind::Undecodable, refusal.to_string()).await
+            }
             Ended::Mismatch(_) => {
                 // The state or the stream is wrong: take a whole state that is not older, from wherever.
                 if let Err(error) = bootstrap::from_relay(core, relay).await {
@@ -68,7 +70,9 @@ async fn session(core: &mut Core, relay: &Client) -> Result<std::convert::Infall
         bootstrap::from_relay(core, relay).await?;
     }
     let mut stream = match open(core, relay).await {
-        Err(Ended::Client(ClientError::Problem(problem))) if problem.code == Code::RevisionCompacted => {
+        Err(Ended::Client(ClientError::Problem(problem)))
+            if problem.code == Code::RevisionCompacted =>
+        {
             bootstrap::from_relay(core, relay).await?;
             open(core, relay).await?
         }
@@ -93,7 +97,9 @@ async fn open(core: &Core, relay: &Client) -> Result<FrameStream, Ended> {
     let head = core.head().ok_or_else(|| Ended::Mismatch("no state to follow from".into()))?;
     let opened = relay.stream(head.revision, head.hash, core.settings.namespaces.as_deref()).await;
     match opened {
-        Err(ClientError::Problem(problem)) if matches!(problem.code, Code::WrongChain | Code::WrongStream) => {
+        Err(ClientError::Problem(problem))
+            if matches!(problem.code, Code::WrongChain | Code::WrongStream) =>
+        {
             Err(Ended::WrongSource(format!(
                 "the relay {} does not hold our revision {} ({}): {}",
                 relay.url(),
@@ -112,13 +118,16 @@ async fn take(core: &mut Core, frame: Frame, target: &mut Option<u64>) -> Result
         Frame::Commit { position, appended_at_ms, record } => {
             let record = Record { position, appended_at_ms, bytes: record };
             if core.record(&record).await.map_err(mismatch)? == Taken::Ignored {
-                return Err(Ended::Mismatch("the relay sent a record that does not continue our chain".into()));
+                return Err(Ended::Mismatch(
+                    "the relay sent a record that does not continue our chain".into(),
+                ));
             }
             core.publish(Some(position.next()));
         }
         Frame::Filtered { previous, hash, position, commit } => {
             follows(core, previous)?;
-            let commit = core.decode(&commit)?;
+            let commit =
+                core.decode(&commit).map_err(|error| Ended::Mismatch(error.to_string()))?;
             core.filtered(commit, hash, position).await.map_err(mismatch)?;
             core.publish(Some(position.next()));
         }
@@ -126,8 +135,10 @@ async fn take(core: &mut Core, frame: Frame, target: &mut Option<u64>) -> Result
             follows(core, previous)?;
             advance(core, revision, hash, digest, position).await?;
         }
-        Frame::Heartbeat { stream_id, revision, hash, .. } => heartbeat(core, stream_id, revision, hash, target)?,
-        Frame::End { problem } => return Err(Ended::End(problem)),
+        Frame::Heartbeat { stream_id, revision, hash, .. } => {
+            heartbeat(core, stream_id, revision, hash, target)?
+        }
+        Frame::End { problem } => return Err(Ended::End(problem.to_string())),
     }
     let revision = core.head().map_or(0, |head| head.revision);
     core.heard_of(revision);
@@ -153,7 +164,13 @@ fn follows(core: &Core, previous: u64) -> Result<(), Ended> {
     Err(Ended::Mismatch(format!("the relay went on from revision {previous}, we are at {ours}")))
 }
 
-async fn advance(core: &mut Core, revision: u64, hash: Hash, digest: Digest, position: Position) -> Result<(), Ended> {
+async fn advance(
+    core: &mut Core,
+    revision: u64,
+    hash: Hash,
+    digest: Digest,
+    position: Position,
+) -> Result<(), Ended> {
     let Some(view) = core.view() else { return Ok(()) };
     if view.totals().digest() != digest {
         return Err(Ended::Mismatch(format!(
@@ -176,7 +193,10 @@ fn heartbeat(
 ) -> Result<(), Ended> {
     let Some(head) = core.head() else { return Ok(()) };
     if stream_id != head.stream_id {
-        return Err(Ended::WrongSource(format!("the relay serves stream {stream_id}, we follow {}", head.stream_id)));
+        return Err(Ended::WrongSource(format!(
+            "the relay serves stream {stream_id}, we follow {}",
+            head.stream_id
+        )));
     }
     if revision == head.revision && hash != head.hash {
         return Err(Ended::WrongSource(format!(

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
+use headwater_client::Client;
 use headwater_image::{Keep, Subscription};
 use headwater_log::Log;
 use headwater_schemas::{Hash, Namespace, Position};
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::core::Core;
-use crate::{Alarm, Applied, Phase, Source, Status, Tail, View, bootstrap, follow};
+use crate::{Alarm, Applied, Phase, Source, Status, Tail, View, bootstrap, follow, remote};
 
 /// Bytes of applied commits kept for live followers. Less cuts slow followers off sooner (they take an image);
 /// more costs memory.
@@ -61,6 +62,8 @@ impl Settings {
 pub enum Follow {
     /// Straight from the log: everything is verified here.
     Log(Arc<dyn Log>),
+    /// From relays, the nearest first; one at a time.
+    Relays(Vec<Client>),
 }
 
 /// Who is told of everything the loop sees, in order. Bounded: the loop waits for a slow observer.
@@ -267,6 +270,7 @@ impl Loop {
         bootstrap::from_disk(core).await;
         match follow {
             Follow::Log(log) => follow::follow(core, log.as_ref()).await,
+            Follow::Relays(relays) => remote::follow(core, relays).await,
         }
     }
 }
