@@ -9,7 +9,7 @@ use crate::http::{commits, delete, put as single};
 /// Every call that changes something. Merge it with the reading routes: they share paths, not methods.
 pub fn routes(writer: Writer) -> Router {
     Router::new()
-        .route("/v1/config/{namespace}/{*key}", put(single::put).delete(delete::delete))
+        .route("/v1/config/{ns}/{*key}", put(single::put).delete(delete::delete))
         .route("/v1/commits", post(commits::commit))
         .with_state(writer)
 }
