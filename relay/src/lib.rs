@@ -1,1 +1,23 @@
+//! Current values, images and live commits of one stream over HTTP: "Read" and the binary stream of the API.
+//!
+//! ```text
+//!                        ┌─ http/config, list, namespaces   (one immutable view each)
+//!  replica ── view ──────┤
+//!          └─ tail ──────┼─ http/commits ── history, beyond the tail
+//!                        └─ stream (a cursor into the tail per client: no queue, no task)
+//!  image shelf ──────────── http/images
+//! ```
+//! Nothing here writes, and nothing here waits for a log: reads go on from the last good state whatever is down.
 
+mod cursors;
+mod http;
+pub mod metrics;
+mod openapi;
+mod reading;
+mod relay;
+mod settings;
+mod stream;
+
+pub use openapi::document;
+pub use relay::{Linearize, Relay, RequestImage, routes};
+pub use settings::Settings;

@@ -1,1 +1,28 @@
+//! Rows of every version in RocksDB, history over them, and images that prove themselves.
+//!
+//! ```text
+//!  replica's tail ─┐                       ┌─▶ history
+//!                  ├─▶ follow ─▶ rows ─────┤
+//!  log (catch-up) ─┘   one batch: rows,    └─▶ cut ─▶ prove ─▶ announce ─▶ image shelf
+//!                      totals and place
+//! ```
+//! It never writes to the log. A chain that does not continue stops it at its last good state, with an alarm; nothing
+//! is ever wiped.
 
+mod cut;
+mod follow;
+mod materialise;
+pub mod metrics;
+mod prove;
+mod settings;
+mod shelf;
+mod snapshotter;
+mod status;
+mod steps;
+mod store;
+
+pub use settings::Settings;
+pub use snapshotter::{Loop, OpenError, Snapshotter};
+pub use status::Status;
+pub use steps::{Step, Steps};
+pub use store::StoreError;

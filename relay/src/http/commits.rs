@@ -1,0 +1,162 @@
+//! `GET /v1/commits`: the chain, in pages up to one revision.
+//!
+//! ```text
+//!   after ─────────── history ───────────▶│── the replica's tail ──▶ upto (the head at the first page)
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use headwater_api::{CommitBody, CommitsBody, Cursor, CursorKind, Problem};
+use headwater_replica::{CommitsPage, History, HistoryError, TailRead};
+use headwater_schemas::StreamId;
+use headwater_server::{ApiResult, PageLimit, Query, stamp};
+use http::HeaderMap;
+
+use crate::relay::Desk;
+
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Parameters {
+    after: Option<u64>,
+    actor: Option<String>,
+    #[serde(default)]
+    limit: PageLimit,
+    cursor: Option<String>,
+}
+
+/// What a commit costs beside its record, in bytes of JSON; base64 takes a third more than the record itself.
+const COMMIT_BYTES: usize = 512;
+/// How long history that is ahead of this server's replica is waited for.
+const AHEAD: Duration = Duration::from_secs(1);
+
+/// A page of commits, ascending. The genesis is no commit of anybody's and is not listed; barriers are.
+pub(crate) async fn get(
+    State(desk): State<Arc<Desk>>,
+    Query(query): Query<Parameters>,
+) -> ApiResult<Response> {
+    let after = query.after.unwrap_or(0);
+    let scope = [&after.to_string(), query.actor.as_deref().unwrap_or_default()];
+    let head = *desk.view()?.head();
+    let span = match &query.cursor {
+        None => Span { from: after, upto: head.revision },
+        Some(cursor) => Span::resume(&desk.cursor(cursor, CursorKind::Commits, &scope)?)?,
+    };
+    let wanted = Wanted {
+        span,
+        actor: query.actor.as_deref(),
+        limit: query.limit.get(),
+        max_bytes: desk.relay.settings.page_bytes,
+    };
+    let page = desk.commits(&wanted).await?;
+    let next = (page.scanned_to < span.upto).then(|| {
+        Span { from: page.scanned_to, ..span }
+            .cursor(head.stream_id)
+            .encode(CursorKind::Commits, &scope)
+    });
+    let commits =
+        page.commits.iter().map(|(hash, commit)| CommitBody::new(commit, *hash)).collect();
+    let mut answer = HeaderMap::new();
+    stamp(&mut answer, span.upto, head.stream_id);
+    Ok((answer, axum::Json(CommitsBody { commits, next })).into_response())
+}
+
+/// What is still to be listed: the revisions after `from` up to `upto`.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    from: u64,
+    upto: u64,
+}
+
+impl Span {
+    fn resume(cursor: &Cursor) -> Result<Self, Problem> {
+        let from = <[u8; 8]>::try_from(cursor.payload.as_slice());
+        let from = from.map_err(|_| Problem::invalid_cursor(&"the cursor is damaged"))?;
+        Ok(Self { from: u64::from_le_bytes(from), upto: cursor.revision })
+    }
+
+    fn cursor(self, stream_id: StreamId) -> Cursor {
+        Cursor { stream_id, revision: self.upto, payload: self.from.to_le_bytes().to_vec() }
+    }
+}
+
+/// What one page is to hold.
+struct Wanted<'a> {
+    span: Span,
+    actor: Option<&'a str>,
+    limit: usize,
+    max_bytes: usize,
+}
+
+impl Desk {
+    async fn commits(&self, wanted: &Wanted<'_>) -> Result<CommitsPage, Problem> {
+        let Span { from, upto } = wanted.span;
+        if from >= upto {
+            return Ok(CommitsPage { commits: Vec::new(), scanned_to: upto });
+        }
+        match self.relay.replica.tail().after(from, usize::MAX) {
+            TailRead::Items(items) => {
+                let mut page = CommitsPage { commits: Vec::new(), scanned_to: from };
+                let mut bytes = 0usize;
+                for item in items.iter().take_while(|item| item.head.revision <= upto) {
+                    if page.commits.len() >= wanted.limit || bytes >= wanted.max_bytes {
+                        return Ok(page);
+                    }
+                    page.scanned_to = item.head.revision;
+                    if wanted.actor.is_none_or(|actor| *actor == *item.commit.actor) {
+                        bytes += item.record.len() / 3 * 4 + COMMIT_BYTES;
+                        page.commits.push((item.head.hash, item.commit.clone()));
+                    }
+                }
+                page.scanned_to = upto;
+                Ok(page)
+            }
+            TailRead::Behind { oldest } => match &self.relay.history {
+                Some(history) => self.ask_history(history.as_ref(), wanted).await,
+                None => Err(Problem::revision_compacted(from, oldest)),
+            },
+        }
+    }
+
+    /// A page from history, as far as that is; the next page goes on in the tail, or where history is then.
+    async fn ask_history(
+        &self,
+        history: &dyn History,
+        wanted: &Wanted<'_>,
+    ) -> Result<CommitsPage, Problem> {
+        let Span { from, upto } = wanted.span;
+        let held = self.check_history(history).await?;
+        let upto = upto.min(held);
+        if from >= upto {
+            return Err(behind(held));
+        }
+        let max_bytes = wanted.max_bytes / 4 * 3;
+        let page = history.commits(from, upto, wanted.actor, wanted.limit, max_bytes).await;
+        page.map_err(|error| match error {
+            HistoryError::Unavailable(why) => Problem::not_ready(&why),
+            HistoryError::Compacted { oldest } => Problem::revision_compacted(from, oldest),
+        })
+    }
+
+    /// The revision up to which history stands on the same chain as this server.
+    async fn check_history(&self, history: &dyn History) -> Result<u64, Problem> {
+        let Some(held) = history.head() else {
+            return Err(Problem::not_ready("history has no commits yet"));
+        };
+        // Both read the same log, so one may be ahead of the other for a moment.
+        let replica = &self.relay.replica;
+        let _ = tokio::time::timeout(AHEAD, replica.wait_for(held.revision)).await;
+        match replica.tail().hash_at(held.revision) {
+            Some(hash) if hash == held.hash => Ok(held.revision),
+            Some(_) => Err(Problem::not_ready(
+                "the history that is kept here belongs to another chain: a person must look",
+            )),
+            None => Err(behind(held.revision)),
+        }
+    }
+}
+
+fn behind(held: u64) -> Problem {
+    Problem::not_ready(&format!("history is at revision {held} and catches up"))
+}

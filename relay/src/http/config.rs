@@ -1,0 +1,106 @@
+//! `GET /v1/config/{ns}/{key}`: one value.
+
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use headwater_api::{At, EntryBody, Problem, etag, header};
+use headwater_replica::View;
+use headwater_schemas::EntryRef;
+use headwater_server::{
+    ApiError, ApiResult, KeyPath, Query, Wait, accepts, is_not_modified, stamp,
+};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use crate::reading::Consistency;
+use crate::relay::Desk;
+
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Parameters {
+    at: Option<At>,
+    min_revision: Option<u64>,
+    timeout: Option<Wait>,
+    #[serde(default)]
+    consistency: Consistency,
+}
+
+/// The value of a key, as it is stored.
+pub(crate) async fn get(
+    State(desk): State<Arc<Desk>>,
+    KeyPath { namespace, key }: KeyPath,
+    Query(query): Query<Parameters>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    if query.timeout.is_some() && query.min_revision.is_none() {
+        return Err(Problem::invalid_request("timeout: give min_revision, too").into());
+    }
+    desk.fresh(query.consistency).await?;
+    if let Some(revision) = query.min_revision {
+        desk.reach(revision, query.timeout).await?;
+    }
+    let view = desk.view_at(query.at)?;
+    let Some(entry) = view.get(namespace.as_str(), key.as_str()) else {
+        return Err(absent(&view, Problem::key_not_found(&namespace, &key)));
+    };
+    let mut answer = common(&view, &entry);
+    if accepts(&headers, header::ENTRY_JSON) {
+        answer.insert(CONTENT_TYPE, HeaderValue::from_static(header::ENTRY_JSON));
+        let body = serde_json::to_vec(&EntryBody::new(&namespace, &key, entry));
+        return Ok((answer, body.map_err(ApiError::internal)?).into_response());
+    }
+    let tag = etag(entry.mod_revision);
+    if let Ok(tag) = HeaderValue::try_from(&tag) {
+        answer.insert(ETAG, tag);
+    }
+    if is_not_modified(&headers, &tag)? {
+        return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
+    }
+    // What is stored is checked when it is written; a type that is no header value is served as bytes.
+    let content_type = HeaderValue::try_from(entry.content_type)
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    answer.insert(CONTENT_TYPE, content_type);
+    // Anybody's HTML must not run with this server's rights in somebody's browser.
+    answer.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+    Ok((answer, Bytes::copy_from_slice(entry.value)).into_response())
+}
+
+/// The headers that every answer about an entry has.
+fn common(view: &View, entry: &EntryRef<'_>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    stamp(&mut headers, view.revision(), view.head().stream_id);
+    headers.insert(header::VERSION, entry.version.into());
+    headers.insert(header::CREATE_REVISION, entry.create_revision.into());
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
+    // Without this a cache may take Last-Modified for a promise and serve an old value.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    let modified = u64::try_from(entry.updated_at_ms)
+        .ok()
+        .and_then(|ms| UNIX_EPOCH.checked_add(Duration::from_millis(ms)))
+        .filter(|at| *at < UNIX_EPOCH + LAST_HTTP_DATE);
+    if let Some(Ok(text)) = modified.map(|at| HeaderValue::try_from(httpdate::fmt_http_date(at))) {
+        headers.insert(LAST_MODIFIED, text);
+    }
+    headers
+}
+
+/// An HTTP date has four digits for the year: the end of 9999.
+const LAST_HTTP_DATE: Duration = Duration::from_secs(253_402_300_800);
+
+/// A refusal that tells which state it is true of.
+fn absent(view: &View, problem: Problem) -> ApiError {
+    let stream = HeaderValue::try_from(view.head().stream_id.to_string());
+    let error = ApiError::from(problem)
+        .with_header(header::REVISION, view.revision().into())
+        .with_header(VARY, HeaderValue::from_static("Accept"));
+    match stream {
+        Ok(stream) => error.with_header(header::STREAM, stream),
+        Err(_) => error,
+    }
+}

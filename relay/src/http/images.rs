@@ -1,0 +1,195 @@
+//! `GET /v1/images/…`: the manifest of the newest image, and images by name, from the shelf.
+
+use std::io::{self, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
+use headwater_api::{Problem, header};
+use headwater_image::Manifest;
+use headwater_schemas::Hash;
+use headwater_server::{ApiError, ApiResult, NoQuery, Query, is_not_modified, stamp};
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE,
+    RANGE,
+};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio_util::io::ReaderStream;
+
+use super::range::{Wanted, wanted};
+use crate::metrics;
+use crate::relay::Desk;
+
+/// How much of a file one send reads, in bytes.
+const CHUNK_BYTES: usize = 128 * 1024;
+/// The largest manifest, in bytes: that of an image of some 100,000 blocks.
+const MAX_MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
+/// The end of an image, in bytes: it holds a hash over everything else, so that it tells any two files apart.
+const TRAILER_BYTES: u64 = 56;
+
+/// The manifest of the announced image.
+pub(crate) async fn latest(
+    State(desk): State<Arc<Desk>>,
+    _: Query<NoQuery>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let json = match &desk.relay.image_dir {
+        Some(dir) => read_bounded(&dir.join("latest.json")).await.map_err(ApiError::internal)?,
+        None => None,
+    };
+    let Some(json) = json else {
+        desk.want_image();
+        let none = "no image was cut yet; try again in a moment, or read the keys themselves";
+        return Err(Problem { detail: none.into(), ..Problem::not_found("") }.into());
+    };
+    let manifest = Manifest::parse(&json).map_err(ApiError::internal)?;
+    let mut tag = Hash::of(&json).to_string();
+    tag.truncate(32);
+    let tag = format!("\"{tag}\"");
+    let mut answer = HeaderMap::new();
+    stamp(&mut answer, manifest.revision, manifest.stream_id);
+    answer.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    answer.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    insert(&mut answer, ETAG, &tag);
+    if is_not_modified(&headers, &tag)? {
+        return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
+    }
+    Ok((answer, json).into_response())
+}
+
+/// A file's bytes; none when there is no file.
+async fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path).await {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(MAX_MANIFEST_BYTES).read_to_end(&mut bytes).await?;
+    Ok(Some(bytes))
+}
+
+/// The wire form of an image, or a range of it.
+pub(crate) async fn by_name(
+    State(desk): State<Arc<Desk>>,
+    uri: Uri,
+    _: Query<NoQuery>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let not_found = || ApiError::from(Problem::not_found(uri.path()));
+    let name = uri.path().rsplit('/').next().unwrap_or_default();
+    let path =
+        desk.relay.image_dir.as_deref().and_then(|dir| shelved(dir, name)).ok_or_else(not_found)?;
+    let mut file = match File::open(&path).await {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_found()),
+        Err(error) => return Err(ApiError::internal(error)),
+    };
+    let size = file.metadata().await.map_err(ApiError::internal)?.len();
+    let tag = tag(&mut file, size).await.map_err(ApiError::internal)?;
+    let mut answer = HeaderMap::new();
+    insert(&mut answer, ETAG, &tag);
+    let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
+    answer.insert(CACHE_CONTROL, forever);
+    answer.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    if is_not_modified(&headers, &tag)? {
+        return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
+    }
+    answer.insert(CONTENT_TYPE, HeaderValue::from_static(header::IMAGE));
+    match wanted(range(&headers, &tag), size) {
+        Wanted::Whole => Ok(part(file, 0..size, answer).await?.into_response()),
+        Wanted::Part(range) => {
+            let text = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+            insert(&mut answer, CONTENT_RANGE, &text);
+            Ok((StatusCode::PARTIAL_CONTENT, part(file, range, answer).await?).into_response())
+        }
+        Wanted::Outside => {
+            let error = ApiError::from(Problem::range_not_satisfiable(size));
+            match HeaderValue::try_from(format!("bytes */{size}")) {
+                Ok(text) => Err(error.with_header(CONTENT_RANGE, text)),
+                Err(_) => Err(error),
+            }
+        }
+    }
+}
+
+fn insert(headers: &mut HeaderMap, name: http::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Where an image of this name stands. A name is nothing but `<revision>-<hash>.hwi`: it becomes a path.
+fn shelved(dir: &Path, name: &str) -> Option<PathBuf> {
+    let (revision, hash) = name.strip_suffix(".hwi")?.split_once('-')?;
+    let revision: u64 = revision.parse().ok()?;
+    let hash = Hash::from_hex(hash)?;
+    let canonical = format!("{revision}-{hash}.hwi");
+    (canonical == name).then(|| dir.join(canonical))
+}
+
+/// A strong tag of the file's content: two relays may hold files of one name that were compressed differently.
+async fn tag(file: &mut File, size: u64) -> io::Result<String> {
+    file.seek(SeekFrom::Start(size.saturating_sub(TRAILER_BYTES))).await?;
+    let mut trailer = Vec::new();
+    (&mut *file).take(TRAILER_BYTES).read_to_end(&mut trailer).await?;
+    let mut hex = Hash::of(&trailer).to_string();
+    hex.truncate(32);
+    Ok(format!("\"{hex}\""))
+}
+
+/// The `Range` header, if `If-Range` does not forbid it: it holds only for exactly our strong tag.
+fn range<'a>(headers: &'a HeaderMap, tag: &str) -> Option<&'a str> {
+    match headers.get(IF_RANGE) {
+        Some(condition) if condition.as_bytes() != tag.as_bytes() => None,
+        _ => headers.get(RANGE)?.to_str().ok(),
+    }
+}
+
+/// A part of a file as an answer, read as the client takes it.
+async fn part(
+    mut file: File,
+    range: Range<u64>,
+    mut headers: HeaderMap,
+) -> ApiResult<(HeaderMap, Body)> {
+    let len = range.end - range.start;
+    file.seek(SeekFrom::Start(range.start)).await.map_err(ApiError::internal)?;
+    headers.insert(CONTENT_LENGTH, len.into());
+    let chunks = ReaderStream::with_capacity(file.take(len), CHUNK_BYTES);
+    let counted = chunks.inspect(|chunk| {
+        if let Ok(chunk) = chunk {
+            metrics::image_sent(chunk.len());
+        }
+    });
+    Ok((headers, Body::from_stream(counted)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_name_of_an_image_becomes_a_path() {
+        let hash = Hash([0xab; 32]);
+        let (dir, good) = (Path::new("/shelf"), format!("7-{hash}.hwi"));
+        assert_eq!(shelved(dir, &good), Some(dir.join(&good)));
+        for name in [
+            "latest.json".to_owned(),
+            format!("07-{hash}.hwi"),
+            format!("+7-{hash}.hwi"),
+            format!("7-{}.hwi", hash.to_string().to_uppercase()),
+            format!("7-{hash}.hwi.json"),
+            format!("../7-{hash}.hwi"),
+            format!("%2e%2e%2f7-{hash}.hwi"),
+            String::new(),
+        ] {
+            assert_eq!(shelved(dir, &name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `GET /v1/status`: what this server knows of itself.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use headwater_api::{LogBody, StatusBody, Time};
+use headwater_replica::Phase;
+use headwater_server::{ApiResult, NoQuery, Query, stamp};
+use http::HeaderMap;
+
+use crate::relay::Desk;
+
+/// This server's own account.
+pub(crate) async fn get(State(desk): State<Arc<Desk>>, _: Query<NoQuery>) -> ApiResult<Response> {
+    let (view, relay) = (desk.view()?, &desk.relay);
+    let status = relay.replica.status();
+    let (head, totals) = (view.head(), view.totals());
+    let log = LogBody {
+        kind: relay.log.kind.to_owned(),
+        position: view.position().0,
+        place: Some(relay.log.place.clone()),
+        cluster_id: relay.log.cluster_id.clone(),
+    };
+    let body = StatusBody {
+        stream: relay.stream.clone(),
+        stream_id: head.stream_id,
+        revision: head.revision,
+        hash: head.hash,
+        digest: totals.digest(),
+        entries: totals.entries(),
+        bytes: totals.bytes(),
+        log,
+        role: relay.role.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: Time(relay.started_at_ms),
+        lag_revisions: status.lag_revisions,
+        last_commit_at: (head.revision > 0).then_some(Time(head.at_ms)),
+        phase: phase(status.phase).to_owned(),
+    };
+    let mut answer = HeaderMap::new();
+    stamp(&mut answer, head.revision, head.stream_id);
+    Ok((answer, axum::Json(body)).into_response())
+}
+
+fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::CatchingUp => "catching_up",
+        Phase::Live => "live",
+        Phase::Stale => "stale",
+        Phase::ReadOnly => "read_only",
+        Phase::Closed => "closed",
+    }
+}

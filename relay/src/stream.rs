@@ -1,0 +1,83 @@
+//! `GET /v1/stream`: live commits as binary frames.
+
+mod frames;
+mod session;
+mod subscription;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use headwater_api::{Problem, header};
+use headwater_replica::TailRead;
+use headwater_schemas::Hash;
+use headwater_server::{ApiResult, Query, not_acceptable_unless};
+use http::HeaderMap;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+
+pub(crate) use frames::Frames;
+use session::Session;
+use subscription::Subscription;
+
+use crate::relay::Desk;
+
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Parameters {
+    after: Option<u64>,
+    hash: Option<String>,
+    namespaces: Option<String>,
+}
+
+/// Everything after a revision, and then whatever comes, until one of the two hangs up.
+pub(crate) async fn get(
+    State(desk): State<Arc<Desk>>,
+    Query(query): Query<Parameters>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    not_acceptable_unless(&headers, &[header::STREAM_AVRO])?;
+    let subscription = query.namespaces.as_deref().map(Subscription::parse).transpose()?;
+    let hash = query.hash.as_deref().map(parse_hash).transpose()?;
+    let head = *desk.view()?.head();
+    let (after, hash) = match (query.after, hash) {
+        (Some(after), hash) => (after, hash),
+        (None, None) => (head.revision, Some(head.hash)),
+        (None, Some(_)) => {
+            return Err(Problem::invalid_request(
+                "hash: give after, too, the revision it belongs to",
+            )
+            .into());
+        }
+    };
+    desk.check_start(after, hash)?;
+    if desk.relay.shutdown.is_cancelled() {
+        return Err(Problem::shutting_down().into());
+    }
+    let session = Session::new(desk, subscription, after, hash);
+    let answer = [(CONTENT_TYPE, header::STREAM_AVRO), (CACHE_CONTROL, "no-store")];
+    Ok((answer, Body::from_stream(session.frames())).into_response())
+}
+
+fn parse_hash(text: &str) -> Result<Hash, Problem> {
+    Hash::from_hex(text)
+        .ok_or_else(|| Problem::invalid_request("hash: 64 hex digits, the chain hash at after"))
+}
+
+impl Desk {
+    /// Refuses a start that the tail does not reach, or that is not on this chain. One above the head waits.
+    fn check_start(&self, after: u64, hash: Option<Hash>) -> Result<(), Problem> {
+        let tail = self.relay.replica.tail();
+        if let (Some(theirs), Some(ours)) = (hash, tail.hash_at(after))
+            && theirs != ours
+        {
+            return Err(Problem::wrong_chain(after));
+        }
+        match tail.after(after, 0) {
+            TailRead::Items(_) => Ok(()),
+            TailRead::Behind { oldest } => {
+                self.want_image();
+                Err(Problem::revision_compacted(after, oldest))
+            }
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The one loop that keeps the rows: check, catch up from the log, follow the replica's tail.
+
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use headwater_log::{Log, LogReader, ReadError, Seek};
+use headwater_replica::{Alarm, AlarmKind, Replica, TailRead};
+use headwater_schemas::{Hash, Record};
+use tokio_util::sync::CancellationToken;
+
+use crate::materialise::{CatchUp, Failure, Taken, other_chain, take_tail};
+use crate::metrics;
+use crate::settings::Settings;
+use crate::status::Shared;
+use crate::steps::Steps;
+use crate::store::{Place, Store, StoreError};
+
+/// How much one read of the log or the tail takes, in bytes: one batch of rows.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// How long one read of the log waits for more.
+const READ_WAIT: Duration = Duration::from_secs(1);
+/// The pause after a first failure; it doubles up to [`MAX_PAUSE`].
+const MIN_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause, also between two looks whether an alarm's cause is gone.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// Why the loop must begin again.
+enum Trouble {
+    /// The log cannot be read.
+    Log(ReadError),
+    /// The store failed.
+    Store(StoreError),
+    /// A person is needed.
+    Stop(Alarm),
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Store(error) => Self::Store(error),
+            Failure::Stop(alarm) => Self::Stop(alarm),
+        }
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<ReadError> for Trouble {
+    fn from(error: ReadError) -> Self {
+        match &error {
+            ReadError::Unavailable(_) => Self::Log(error),
+            ReadError::OutOfRange { .. } => {
+                Failure::stop(AlarmKind::NotOnThisLog, error.to_string()).into()
+            }
+            ReadError::Corrupt(_) => Failure::stop(AlarmKind::LogDamaged, error.to_string()).into(),
+        }
+    }
+}
+
+/// Runs `work` where blocking is allowed.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| StoreError::Failed(format!("a task of the store died: {error}")))
+}
+
+/// Keeps the rows.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) replica: Replica,
+    pub(crate) settings: Settings,
+    pub(crate) steps: Steps,
+}
+
+impl Follower {
+    /// Runs until stopped. Whatever goes wrong, the rows stay at their last good state and are served.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut pause = MIN_PAUSE;
+        loop {
+            let before = self.shared.place();
+            let trouble = tokio::select! {
+                () = stop.cancelled() => return,
+                Err(trouble) = self.follow() => trouble,
+            };
+            if self.shared.place() != before {
+                pause = MIN_PAUSE;
+            }
+            self.meet(trouble);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(MAX_PAUSE);
+        }
+    }
+
+    fn meet(&self, trouble: Trouble) {
+        match trouble {
+            Trouble::Log(error) => self.shared.error(error.to_string()),
+            Trouble::Stop(alarm) => self.shared.alarm(Some(alarm)),
+            Trouble::Store(error) => {
+                metrics::store_error();
+                self.shared.error(format!("{error}; it will be reopened"));
+                self.shared.set_store(None);
+            }
+        }
+    }
+
+    async fn follow(&self) -> Result<Infallible, Trouble> {
+        let store = self.open().await?;
+        loop {
+            let place = self.catch_up(&store).await?;
+            self.live(&store, place).await?;
+        }
+    }
+
+    /// The store, reopened when it failed. While a reader still holds the failed one, this fails too.
+    async fn open(&self) -> Result<Arc<Store>, Trouble> {
+        if let Some(store) = self.shared.store() {
+            return Ok(store);
+        }
+        let dir = self.settings.dir.clone();
+        let opened = blocking(move || open(&dir)).await??;
+        self.shared.set_store(Some(opened.0.clone()));
+        self.shared.stands(opened.1, false);
+        Ok(opened.0)
+    }
+
+    /// Reads the log from our head on, until the replica's tail reaches back to it.
+    async fn catch_up(&self, store: &Arc<Store>) -> Result<Place, Trouble> {
+        let mut reader = self.log.reader().await?;
+        let begun = store.clone();
+        let mut work = blocking(move || CatchUp::new(&begun)).await??;
+        self.shared.stands(work.place, false);
+        let mut records = match &work.place {
+            Some(place) => after_head(reader.as_mut(), place).await?,
+            None => Vec::new(),
+        };
+        self.mended();
+        let mut silent = false;
+        loop {
+            if !records.is_empty() {
+                let (store, steps) = (store.clone(), self.steps.clone());
+                let (back, taken) = blocking(move || {
+                    let taken = work.take(&store, &records, &steps);
+                    (work, taken)
+                })
+                .await?;
+                work = back;
+                self.took(taken?, false);
+            }
+            if let Some(place) = work.place
+                && self.tail_reaches(&place)?
+            {
+                return Ok(place);
+            }
+            let known = self.replica.view().map(|view| view.revision());
+            let batch = reader.read(READ_WAIT, BATCH_BYTES).await?;
+            // At the end of a log that holds our head, and yet the replica is beyond us: another chain, twice over.
+            let behind = known > work.place.map(|place| place.head.revision);
+            let nothing = batch.records.is_empty() && batch.at_end && behind;
+            if let (true, true, Some(place)) = (nothing, silent, &work.place) {
+                return Err(other_chain(place).into());
+            }
+            silent = nothing;
+            records = batch.records;
+        }
+    }
+
+    /// Whether the replica's tail continues from `place`.
+    fn tail_reaches(&self, place: &Place) -> Result<bool, Trouble> {
+        match self.replica.tail().hash_at(place.head.revision) {
+            Some(hash) if hash == place.head.hash => Ok(true),
+            Some(_) => Err(other_chain(place).into()),
+            None => Ok(false),
+        }
+    }
+
+    /// Follows the replica's tail, until it no longer reaches back to us.
+    async fn live(&self, store: &Arc<Store>, mut place: Place) -> Result<(), Trouble> {
+        let gather = Duration::from_millis(self.settings.gather_ms);
+        let mut progress = self.replica.progress();
+        loop {
+            progress.borrow_and_update();
+            let items = match self.replica.tail().after(place.head.revision, BATCH_BYTES) {
+                TailRead::Behind { .. } => return Ok(()),
+                TailRead::Items(items) => items,
+            };
+            if items.is_empty() {
+                // The replica may have begun anew, on another chain or at another place of ours.
+                if !self.tail_reaches(&place)? {
+                    return Ok(());
+                }
+                self.shared.stands(Some(place), true);
+                if progress.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                continue;
+            }
+            let (store, steps) = (store.clone(), self.steps.clone());
+            let taken = blocking(move || take_tail(&store, place, &items, &steps)).await??;
+            place = taken.place.unwrap_or(place);
+            self.took(taken, true);
+            tokio::time::sleep(gather).await;
+        }
+    }
+
+    fn took(&self, taken: Taken, live: bool) {
+        self.shared.stands(taken.place, live);
+        if let Some(divergence) = taken.diverged {
+            let detail = format!(
+                "{divergence}; the rows before it are sound, so its writer was wrong: the fold counts. No image is \
+                 cut until a person has looked and started this process anew"
+            );
+            self.shared.alarm(Some(Alarm { kind: AlarmKind::Divergence, detail }));
+        }
+    }
+
+    /// The head is on this log: whatever kept us from it is gone. A divergence stays until somebody looks.
+    fn mended(&self) {
+        let status = self.shared.status().borrow().alarm.clone();
+        if status.is_some_and(|alarm| alarm.kind != AlarmKind::Divergence) {
+            self.shared.alarm(None);
+        }
+    }
+}
+
+fn open(dir: &Path) -> Result<(Arc<Store>, Option<Place>), StoreError> {
+    let store = Store::open(dir)?;
+    let place = store.rows().place()?;
+    Ok((Arc::new(store), place))
+}
+
+/// "Am I on this log?": reads the record of our head where it should stand, and gives what follows it.
+async fn after_head(reader: &mut dyn LogReader, place: &Place) -> Result<Vec<Record>, Trouble> {
+    reader.seek(Seek::At(place.position)).await?;
+    let mut batch = reader.read(READ_WAIT, BATCH_BYTES).await?;
+    while batch.records.is_empty() && !batch.at_end {
+        batch = reader.read(READ_WAIT, BATCH_BYTES).await?;
+    }
+    let found = batch.records.first();
+    let ours = |record: &Record| {
+        record.position == place.position && Hash::of(&record.bytes) == place.head.hash
+    };
+    if !found.is_some_and(ours) {
+        return Err(other_chain(place).into());
+    }
+    batch.records.remove(0);
+    Ok(batch.records)
+}

@@ -1,0 +1,253 @@
+//! Commits into rows. Blocking: called on threads that may.
+//!
+//! ```text
+//!  live:      the replica's tail ── continues our head? ── its effects ─┐
+//!  catch-up:  the log ── accept, decode, fold over our own rows ────────┴─▶ one batch: rows + totals + place
+//! ```
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use headwater_replica::{Alarm, AlarmKind, Applied, Chain, Step as Judged};
+use headwater_schemas::{
+    Commit, Digest, Divergence, Entry, Folded, Key, Namespace, Record, Totals, entry_digest,
+};
+
+use crate::metrics;
+use crate::steps::{Step, Steps};
+use crate::store::{Batch, Place, Rows, Store, StoreError};
+
+/// Why nothing more can be applied.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The store failed: reopen it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The chain cannot be followed from here: keep the last good state.
+    #[error("{}", .0.detail)]
+    Stop(Alarm),
+}
+
+impl Failure {
+    pub(crate) fn stop(kind: AlarmKind, detail: impl Into<String>) -> Self {
+        Self::Stop(Alarm { kind, detail: detail.into() })
+    }
+}
+
+fn write(
+    batch: Batch<'_>,
+    place: &Place,
+    totals: &Totals,
+    steps: &Steps,
+) -> Result<(), StoreError> {
+    let (started, commits) = (Instant::now(), batch.len());
+    steps.at(Step::Write)?;
+    batch.write(place, totals)?;
+    steps.at(Step::Written)?;
+    metrics::batch(commits, place.head.revision, started.elapsed());
+    Ok(())
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// Where the rows stand now.
+    pub(crate) place: Option<Place>,
+    /// A commit that did not fit the state and counts all the same: its writer was wrong.
+    pub(crate) diverged: Option<Divergence>,
+}
+
+/// Takes in what the replica applied. It has accepted and folded each commit and compared its digest; what is
+/// checked here is that they continue the chain of these rows.
+pub(crate) fn take_tail(
+    store: &Store,
+    mut place: Place,
+    items: &[Arc<Applied>],
+    steps: &Steps,
+) -> Result<Taken, Failure> {
+    let Some(last) = items.last() else { return Ok(Taken { place: Some(place), diverged: None }) };
+    let mut batch = Batch::new(store)?;
+    let mut diverged = None;
+    for item in items {
+        check_continues(&place, item)?;
+        let ours = item.totals.digest();
+        if ours != item.commit.digest {
+            let (revision, theirs) = (item.head.revision, item.commit.digest);
+            diverged = Some(Divergence::Digest { revision, ours, theirs });
+        }
+        let (position, appended_at_ms) = (item.position, item.appended_at_ms);
+        let record = Record { position, appended_at_ms, bytes: item.record.clone() };
+        batch.push(&record, &item.commit, &item.effects);
+        place = Place { head: item.head, position };
+    }
+    write(batch, &place, &last.totals, steps)?;
+    Ok(Taken { place: Some(place), diverged })
+}
+
+fn check_continues(place: &Place, item: &Applied) -> Result<(), Failure> {
+    let (head, commit) = (&place.head, &item.commit);
+    if item.record.is_empty() {
+        let detail =
+            "the replica holds some namespaces only; give the snapshotter one that holds all";
+        return Err(Failure::stop(AlarmKind::WrongSource, detail));
+    }
+    let continues = commit.stream_id == head.stream_id
+        && Some(commit.revision) == head.revision.checked_add(1)
+        && commit.parent == head.hash;
+    if continues { Ok(()) } else { Err(other_chain(place)) }
+}
+
+/// The chain that is followed is not the one these rows stand on.
+pub(crate) fn other_chain(place: &Place) -> Failure {
+    let detail = format!(
+        "the chain does not continue the rows' head (revision {}, {}): the log was recreated, restored or is \
+         another one. Give back the right log, or move the store's directory away to build it anew from this one",
+        place.head.revision, place.head.hash
+    );
+    Failure::stop(AlarmKind::NotOnThisLog, detail)
+}
+
+/// What a batch does to keys, for the fold of the commits behind it.
+type Pending = HashMap<(Namespace, Key), Option<Entry>>;
+
+/// Takes records of the log in, over the rows themselves.
+pub(crate) struct CatchUp {
+    pub(crate) chain: Option<Chain>,
+    pub(crate) place: Option<Place>,
+}
+
+impl CatchUp {
+    /// Begins where the rows stand.
+    pub(crate) fn new(store: &Store) -> Result<Self, StoreError> {
+        let rows = store.rows();
+        Ok(Self { chain: rows.chain()?, place: rows.place()? })
+    }
+
+    /// Takes in what continues the chain, ignores the rest, and writes it as one batch.
+    pub(crate) fn take(
+        &mut self,
+        store: &Store,
+        records: &[Record],
+        steps: &Steps,
+    ) -> Result<Taken, Failure> {
+        let mut taken = Taken { place: None, diverged: None };
+        let mut work = Work::new(store)?;
+        for record in records {
+            let judged = self.judge(&mut work, record);
+            let Some((commit, folded, before)) = (match judged {
+                Ok(judged) => judged,
+                Err(failure) => {
+                    // What came before it counts.
+                    self.flush(work, steps)?;
+                    return Err(failure);
+                }
+            }) else {
+                continue;
+            };
+            if let Some(divergence) = &folded.divergence {
+                self.flush(work, steps)?;
+                check_rows(store, &before, divergence)?;
+                taken.diverged = Some(divergence.clone());
+                work = Work::new(store)?;
+            }
+            work.push(record, &commit, &folded);
+            self.place = Some(Place { head: folded.head, position: record.position });
+        }
+        self.flush(work, steps)?;
+        taken.place = self.place;
+        Ok(taken)
+    }
+
+    fn flush(&self, work: Work<'_>, steps: &Steps) -> Result<(), StoreError> {
+        match (&self.place, work.totals) {
+            (Some(place), Some(totals)) => write(work.batch, place, &totals, steps),
+            _ => Ok(()),
+        }
+    }
+
+    /// What a record says and does, and the totals before it; none when it does not continue the chain.
+    fn judge(
+        &mut self,
+        work: &mut Work<'_>,
+        record: &Record,
+    ) -> Result<Option<(Commit, Folded, Totals)>, Failure> {
+        let Some(chain) = &mut self.chain else {
+            let Some((chain, commit, folded)) = Chain::found(&record.bytes) else {
+                return Ok(None);
+            };
+            self.chain = Some(chain);
+            return Ok(Some((commit, folded, Totals::default())));
+        };
+        let before = chain.totals().clone();
+        let mut failed = None;
+        let judged = chain.step(record, |namespace, key| {
+            work.lookup(namespace, key).unwrap_or_else(|error| {
+                failed = Some(error);
+                None
+            })
+        });
+        if let Some(error) = failed {
+            return Err(error.into());
+        }
+        match judged {
+            Ok(Judged::Accepted(step)) => Ok(Some((step.0, step.1, before))),
+            Ok(Judged::Marker(_) | Judged::Ignored { .. }) => Ok(None),
+            Err(stop) => Err(Failure::stop(AlarmKind::Undecodable, stop.to_string())),
+        }
+    }
+}
+
+/// A batch being filled, and what it leads to.
+struct Work<'a> {
+    rows: Rows<'a>,
+    batch: Batch<'a>,
+    pending: Pending,
+    totals: Option<Totals>,
+}
+
+impl<'a> Work<'a> {
+    fn new(store: &'a Store) -> Result<Self, StoreError> {
+        let (rows, batch) = (store.rows(), Batch::new(store)?);
+        Ok(Self { rows, batch, pending: Pending::new(), totals: None })
+    }
+
+    fn lookup(&self, namespace: &Namespace, key: &Key) -> Result<Option<Entry>, StoreError> {
+        match self.pending.get(&(namespace.clone(), key.clone())) {
+            Some(entry) => Ok(entry.clone()),
+            None => self.rows.entry(namespace.as_str(), key.as_str()),
+        }
+    }
+
+    fn push(&mut self, record: &Record, commit: &Commit, folded: &Folded) {
+        self.batch.push(record, commit, &folded.effects);
+        for effect in &folded.effects {
+            let at = (effect.namespace.clone(), effect.key.clone());
+            self.pending.insert(at, effect.after.clone());
+        }
+        self.totals = Some(folded.totals.clone());
+    }
+}
+
+/// A commit does not fit. Either these rows are wrong, or its writer was: the rows are added up anew. Only when
+/// they are what they claim to be is it the writer, and the fold counts.
+fn check_rows(store: &Store, totals: &Totals, divergence: &Divergence) -> Result<(), Failure> {
+    let rows = store.rows();
+    let mut sum = Digest::default();
+    for (namespace, _) in totals.namespaces() {
+        let namespace = namespace.as_str();
+        rows.each(namespace, |key, entry| {
+            sum = sum.plus(entry_digest(namespace, key, entry));
+            Ok::<_, StoreError>(())
+        })?;
+    }
+    if sum == totals.digest() {
+        return Ok(());
+    }
+    let detail = format!(
+        "{divergence}; and the rows add up to {sum} instead of {}: the store is damaged. Move its directory away, \
+         and it is rebuilt from the log",
+        totals.digest()
+    );
+    Err(Failure::stop(AlarmKind::Divergence, detail))
+}

@@ -1,0 +1,113 @@
+//! What a snapshotter says of itself, and what its tasks share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use headwater_replica::Alarm;
+use headwater_schemas::Hash;
+use tokio::sync::{Notify, watch};
+
+use crate::metrics;
+use crate::store::{Place, Store};
+
+/// A snapshotter's own account.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Status {
+    /// The revision of the rows; none while there are none.
+    pub revision: Option<u64>,
+    /// The chain hash at that revision.
+    pub hash: Hash,
+    /// Whether it follows live.
+    pub live: bool,
+    /// The revision of the announced image.
+    pub image_revision: Option<u64>,
+    /// What stands in its way; it serves its last good state meanwhile, and cuts no image.
+    pub alarm: Option<Alarm>,
+    /// The last thing that went wrong, even if mended since.
+    pub last_error: Option<String>,
+}
+
+/// What the follower, the cutter and the handles share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    store: RwLock<Option<Arc<Store>>>,
+    status: watch::Sender<Status>,
+    place: Mutex<Option<Place>>,
+    /// Somebody wants an image now.
+    pub(crate) wanted: Notify,
+}
+
+impl Shared {
+    pub(crate) fn new(store: Store, place: Option<Place>) -> Self {
+        let status = Status {
+            revision: place.map(|place| place.head.revision),
+            hash: place.map(|place| place.head.hash).unwrap_or_default(),
+            ..Status::default()
+        };
+        Self {
+            store: RwLock::new(Some(Arc::new(store))),
+            status: watch::Sender::new(status),
+            place: Mutex::new(place),
+            wanted: Notify::new(),
+        }
+    }
+
+    /// The store; none while it is reopened after a failure.
+    pub(crate) fn store(&self) -> Option<Arc<Store>> {
+        self.store.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_store(&self, store: Option<Arc<Store>>) {
+        *self.store.write().unwrap_or_else(PoisonError::into_inner) = store;
+    }
+
+    fn place_guard(&self) -> MutexGuard<'_, Option<Place>> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the rows stand.
+    pub(crate) fn place(&self) -> Option<Place> {
+        *self.place_guard()
+    }
+
+    pub(crate) fn stands(&self, place: Option<Place>, live: bool) {
+        *self.place_guard() = place;
+        self.status.send_modify(|status| {
+            status.revision = place.map(|place| place.head.revision);
+            status.hash = place.map(|place| place.head.hash).unwrap_or_default();
+            status.live = live;
+        });
+    }
+
+    pub(crate) fn error(&self, error: String) {
+        tracing::warn!(%error, "snapshotter");
+        self.status.send_modify(|status| status.last_error = Some(error));
+    }
+
+    pub(crate) fn alarm(&self, alarm: Option<Alarm>) {
+        if self.status.borrow().alarm == alarm {
+            return;
+        }
+        match &alarm {
+            Some(alarm) => {
+                tracing::error!(kind = ?alarm.kind, detail = %alarm.detail, "snapshotter alarm");
+            }
+            None => tracing::info!("snapshotter alarm lifted"),
+        }
+        metrics::alarm(alarm.is_some());
+        self.status.send_modify(|status| {
+            if let Some(alarm) = &alarm {
+                status.last_error = Some(alarm.detail.clone());
+                status.live = false;
+            }
+            status.alarm = alarm;
+        });
+    }
+
+    pub(crate) fn announced(&self, revision: u64) {
+        self.status.send_modify(|status| status.image_revision = Some(revision));
+    }
+
+    pub(crate) fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+}
