@@ -151,3 +151,18 @@ async fn a_path_that_is_a_file_is_refused_with_its_name() {
     assert!(matches!(error, OpenError::Directory { .. }), "{error}");
     assert!(error.to_string().contains(file.to_str().unwrap()));
 }
+
+#[tokio::test]
+async fn a_log_lives_as_long_as_its_readers_and_writers_and_then_frees_its_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    let (writer, mut reader) = (log.writer().unwrap(), log.reader().await.unwrap());
+    drop(log);
+    assert_eq!(writer.append(numbered(1)).await, [Appended::InLog(Position(0))]);
+    assert_eq!(reader.read(Duration::from_secs(600), 100).await.unwrap().records.len(), 1);
+    drop(writer.append(vec![Bytes::from_static(b"under way")]));
+    drop((writer, reader));
+    let log = open(dir.path()).unwrap();
+    assert_eq!(read_all(&log).await.len(), 2, "what was handed over is there");
+    log.close().await;
+}

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::support::{Closed, open, read_all};
+use crate::support::{Closed, append, open, read_all};
 
 /// Cargo builds examples beside the tests.
 fn appender() -> PathBuf {
@@ -101,6 +101,10 @@ async fn a_torn_tail_loses_only_what_was_torn() {
         let whole = closed.ends.iter().filter(|end| **end <= cut).count();
         let records: Vec<_> = read_all(&log).await.into_iter().map(|r| r.bytes).collect();
         assert!(records == closed.records[..whole], "cut at {cut}: {} records", records.len());
+        append(&log, vec!["goes on".into()]).await;
+        log.close().await;
+        let log = open(copy.path()).unwrap_or_else(|error| panic!("again, {cut}: {error}"));
+        assert_eq!(read_all(&log).await.len(), whole + 1, "cut at {cut}, opened again");
         log.close().await;
     }
 }
