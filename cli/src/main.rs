@@ -1,1 +1,64 @@
-fn main() {}
+//! `headwater`: one binary for every server role and every command of a user.
+
+mod args;
+mod commands;
+mod exit;
+mod logging;
+mod output;
+mod recorder;
+mod serve;
+mod settings;
+mod signals;
+mod tasks;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+use crate::exit::Failure;
+use crate::serve::Role;
+use crate::settings::{LogFormat, ServerFlags, Settings};
+
+/// How long blocking calls may take to return once a server has drained.
+const LINGER: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("headwater: {failure}");
+            failure.code()
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(flags) => server(&flags, Role::Serve),
+        Command::Publisher(flags) => server(&flags, Role::Publisher),
+        Command::Snapshotter(flags) => server(&flags, Role::Snapshotter),
+        command => client(command),
+    }
+}
+
+fn server(flags: &ServerFlags, role: Role) -> Result<(), Failure> {
+    let settings = Settings::load(flags)?;
+    logging::start(settings.log_format, true)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime =
+        runtime.map_err(|error| Failure::failed(format_args!("no threads to run on: {error}")))?;
+    let ended = runtime.block_on(serve::run(settings, role));
+    // Threads that still sit in a blocking call are not worth waiting for: what was acknowledged is durable.
+    runtime.shutdown_timeout(LINGER);
+    ended
+}
+
+fn client(command: Command) -> Result<(), Failure> {
+    logging::start(LogFormat::Text, false)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime
+        .map_err(|error| Failure::failed(format_args!("no event loop to run on: {error}")))?;
+    runtime.block_on(commands::run(command))
+}

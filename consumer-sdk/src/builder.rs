@@ -83,7 +83,10 @@ impl Builder {
     }
 
     /// Further namespaces to follow, not laid over the others: read them by [`Client::namespace`].
-    pub fn also_namespaces<N: Into<String>>(mut self, namespaces: impl IntoIterator<Item = N>) -> Self {
+    pub fn also_namespaces<N: Into<String>>(
+        mut self,
+        namespaces: impl IntoIterator<Item = N>,
+    ) -> Self {
         self.also.extend(namespaces.into_iter().map(Into::into));
         self
     }
@@ -135,7 +138,9 @@ impl Builder {
     fn start(self, answer: impl FnOnce(Answer) + Send + 'static) -> Result<Starting, ConnectError> {
         let overlay = Overlay::new(parse(&self.namespaces)?);
         let followed = (!overlay.is_empty() || !self.also.is_empty())
-            .then(|| -> Result<_, ConnectError> { Ok([parse(&self.namespaces)?, parse(&self.also)?].concat()) })
+            .then(|| -> Result<_, ConnectError> {
+                Ok([parse(&self.namespaces)?, parse(&self.also)?].concat())
+            })
             .transpose()?;
         let stop = CancellationToken::new();
         let settings = headwater_replica::Settings {

@@ -69,7 +69,10 @@ impl Client {
     ///
     /// # Errors
     /// [`HandleError`] when the key is absent, its value is no `T`, or the client is closed.
-    pub fn handle<T: DeserializeOwned + Send + Sync + 'static>(&self, key: &str) -> Result<Handle<T>, HandleError> {
+    pub fn handle<T: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        key: &str,
+    ) -> Result<Handle<T>, HandleError> {
         View::check_key(key)?;
         if self.overlay.is_empty() {
             return Err(HandleError::NoNamespaces);

@@ -9,7 +9,11 @@ use serde::de::value::{BytesDeserializer, Error as PlainError, StrDeserializer};
 use crate::error::ValueError;
 
 /// Decodes one entry: JSON types as JSON, `text/*` as a string, everything else as bytes.
-pub(crate) fn decode<T: DeserializeOwned>(namespace: &str, key: &str, entry: EntryRef<'_>) -> Result<T, ValueError> {
+pub(crate) fn decode<T: DeserializeOwned>(
+    namespace: &str,
+    key: &str,
+    entry: EntryRef<'_>,
+) -> Result<T, ValueError> {
     let decoded = if is_json(entry.content_type) {
         serde_json::from_slice(entry.value).map_err(|error| error.to_string())
     } else if is_text(entry.content_type) {
@@ -41,12 +45,22 @@ mod tests {
     use super::*;
 
     fn entry<'a>(content_type: &'a str, value: &'a [u8]) -> EntryRef<'a> {
-        EntryRef { content_type, value, version: 1, create_revision: 7, mod_revision: 7, updated_at_ms: 0, actor: "a" }
+        EntryRef {
+            content_type,
+            value,
+            version: 1,
+            create_revision: 7,
+            mod_revision: 7,
+            updated_at_ms: 0,
+            actor: "a",
+        }
     }
 
     #[test]
     fn json_types_decode_as_json() {
-        for content_type in ["application/json", "application/json; charset=utf-8", "application/problem+json"] {
+        for content_type in
+            ["application/json", "application/json; charset=utf-8", "application/problem+json"]
+        {
             assert_eq!(decode::<u32>("ns", "k", entry(content_type, b"42")), Ok(42));
         }
     }
@@ -69,8 +83,12 @@ mod tests {
 
     #[test]
     fn an_error_names_the_key_and_the_revision() {
-        let error = decode::<u32>("ns", "db/limit", entry("application/json", b"\"x\"")).unwrap_err();
-        assert_eq!((error.namespace.as_str(), error.key.as_str(), error.revision), ("ns", "db/limit", 7));
+        let error =
+            decode::<u32>("ns", "db/limit", entry("application/json", b"\"x\"")).unwrap_err();
+        assert_eq!(
+            (error.namespace.as_str(), error.key.as_str(), error.revision),
+            ("ns", "db/limit", 7)
+        );
         assert!(error.to_string().starts_with("ns/db/limit at revision 7: invalid type"));
     }
 }

@@ -36,8 +36,12 @@ pub(crate) type Reply = Box<dyn FnOnce(Answer) + Send>;
 /// Starts the thread, which replies once.
 pub(crate) fn start(plan: Plan, reply: Reply) -> io::Result<()> {
     // One thread: the wake from the network to the handle's swap crosses no other.
-    let runtime = runtime::Builder::new_current_thread().enable_all().thread_name("headwater-io").build()?;
-    thread::Builder::new().name("headwater".to_owned()).spawn(move || run(runtime, plan, reply)).map(drop)
+    let runtime =
+        runtime::Builder::new_current_thread().enable_all().thread_name("headwater-io").build()?;
+    thread::Builder::new()
+        .name("headwater".to_owned())
+        .spawn(move || run(runtime, plan, reply))
+        .map(drop)
 }
 
 fn run(runtime: Runtime, plan: Plan, reply: Reply) {
@@ -98,7 +102,8 @@ async fn started(core: &Core, within: Duration, allow_empty: bool) -> Result<(),
     }
     let status = core.replica.status();
     // A state that is still being replayed from the first commit on is nobody's last known good one.
-    let usable = matches!(status.source, Source::Cache | Source::Image) && core.replica.view().is_some();
+    let usable =
+        matches!(status.source, Source::Cache | Source::Image) && core.replica.view().is_some();
     if usable || allow_empty {
         return Ok(());
     }
@@ -112,7 +117,9 @@ fn reasons(status: &headwater_replica::Status) -> Vec<String> {
     reasons.extend(status.alarm.as_ref().map(|alarm| alarm.detail.clone()));
     if status.source == Source::Log {
         let (at, lag) = (status.revision, status.lag_revisions);
-        reasons.push(format!("the log is still being replayed: at revision {at}, {lag} or more to go"));
+        reasons.push(format!(
+            "the log is still being replayed: at revision {at}, {lag} or more to go"
+        ));
     }
     if reasons.is_empty() {
         reasons.push("no source has answered yet".to_owned());

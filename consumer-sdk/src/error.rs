@@ -73,8 +73,7 @@ fn prefix(namespace: &str) -> String {
 }
 
 /// Why a key alone says too little.
-pub(crate) const NO_NAMESPACES: &str =
-    "this client was given no namespaces to look in: call .namespaces([…]) on the builder, or hw.namespace(\"…\")";
+pub(crate) const NO_NAMESPACES: &str = "this client was given no namespaces to look in: call .namespaces([…]) on the builder, or hw.namespace(\"…\")";
 
 /// A namespace cannot be read through this client.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +82,9 @@ pub enum NamespaceError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// The client does not follow it: name it on the builder.
-    #[error("this client does not follow {0}: name it in .namespaces([…]) or .also_namespaces([…]) of the builder")]
+    #[error(
+        "this client does not follow {0}: name it in .namespaces([…]) or .also_namespaces([…]) of the builder"
+    )]
     NotFollowed(Namespace),
 }
 

@@ -70,7 +70,10 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Handle<T> {
 
 impl<T: DeserializeOwned + Send + Sync + 'static> fmt::Debug for Handle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("key", &self.slot.key()).field("revision", &self.load().revision()).finish()
+        f.debug_struct("Handle")
+            .field("key", &self.slot.key())
+            .field("revision", &self.load().revision())
+            .finish()
     }
 }
 

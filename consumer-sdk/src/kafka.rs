@@ -21,7 +21,8 @@ pub(crate) struct LateKafka {
 
 impl LateKafka {
     pub(crate) fn new(brokers: &str, stream: &str) -> Result<Self, ConnectError> {
-        let stream = StreamName::parse(stream).map_err(|error| ConnectError::Settings(error.to_string()))?;
+        let stream =
+            StreamName::parse(stream).map_err(|error| ConnectError::Settings(error.to_string()))?;
         let place = format!("{stream}.commits@{brokers}");
         let identity = Identity { kind: "kafka", place, cluster_id: None };
         // A reader that created the topic would found a second, empty truth.
@@ -31,7 +32,10 @@ impl LateKafka {
 
     async fn open(&self) -> Result<&Arc<KafkaLog>, ReadError> {
         let open = || KafkaLog::open(self.settings.clone());
-        self.log.get_or_try_init(open).await.map_err(|error| ReadError::Unavailable(error.to_string()))
+        self.log
+            .get_or_try_init(open)
+            .await
+            .map_err(|error| ReadError::Unavailable(error.to_string()))
     }
 }
 

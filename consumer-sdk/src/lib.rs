@@ -51,14 +51,13 @@ pub use error::{Closed, ConnectError, HandleError, NamespaceError, ValueError};
 pub use handle::{BindKey, Binding, Guard, Handle, Reader, Subscription, Verdict};
 pub use headwater_replica::{Alarm, AlarmKind, Applied, Phase, Source};
 pub use headwater_schemas::{
-    Change, Commit, Digest, Effect, Entry, EntryRef, Hash, Head, Key, NameError, Namespace, StreamId,
+    Change, Commit, Digest, Effect, Entry, EntryRef, Hash, Head, Key, NameError, Namespace,
+    StreamId,
 };
 pub use status::{HandleStatus, Status};
 pub use value::Value;
 pub use view::View;
 
-
-/// The README's example compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

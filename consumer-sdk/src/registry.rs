@@ -88,7 +88,10 @@ impl Registry {
                     due.view = Some(view);
                 }
                 Seen::Advanced { view } => due.view = Some(view),
-                Seen::Ignored { .. } | Seen::Marker { .. } | Seen::AtEnd { .. } | Seen::Alarm(_) => {}
+                Seen::Ignored { .. }
+                | Seen::Marker { .. }
+                | Seen::AtEnd { .. }
+                | Seen::Alarm(_) => {}
             }
         }
         if let Some(view) = &due.view {

@@ -68,19 +68,29 @@ pub(crate) struct Slot<T> {
 
 impl<T: DeserializeOwned + Send + Sync + 'static> Slot<T> {
     /// A slot whose first value must be there and good.
-    pub(crate) fn strict(key: &str, overlay: Overlay, view: Option<&View>) -> Result<Self, HandleError> {
+    pub(crate) fn strict(
+        key: &str,
+        overlay: Overlay,
+        view: Option<&View>,
+    ) -> Result<Self, HandleError> {
         let found = view.and_then(|view| Some((view.revision(), overlay.find(view, key)?)));
         let Some((state, (namespace, entry))) = found else {
             let namespaces = overlay.names().map(str::to_owned).collect();
             return Err(HandleError::Absent { key: key.to_owned(), namespaces });
         };
         let value = evaluate(None, namespace, key, entry)?;
-        let seen = Seen { state: Some(state), entry: Some((namespace.to_owned(), entry.mod_revision)) };
+        let seen =
+            Seen { state: Some(state), entry: Some((namespace.to_owned(), entry.mod_revision)) };
         Ok(Self::holding(key, overlay.clone(), Arc::new(value), None, None, seen))
     }
 
     /// A slot that holds a default until there is a good value, and again when the key is deleted.
-    pub(crate) fn with_default(key: &str, overlay: Overlay, default: T, validate: Option<Validate<T>>) -> Self {
+    pub(crate) fn with_default(
+        key: &str,
+        overlay: Overlay,
+        default: T,
+        validate: Option<Validate<T>>,
+    ) -> Self {
         let default = Arc::new(Value::default_of(default));
         Self::holding(key, overlay, default.clone(), Some(default), validate, Seen::default())
     }
@@ -129,7 +139,8 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Slot<T> {
     }
 
     fn found(&self, namespace: &str, entry: EntryRef<'_>, seen: &mut Seen) {
-        if seen.entry.as_ref().is_some_and(|(ns, at)| ns == namespace && *at == entry.mod_revision) {
+        if seen.entry.as_ref().is_some_and(|(ns, at)| ns == namespace && *at == entry.mod_revision)
+        {
             return;
         }
         seen.entry = Some((namespace.to_owned(), entry.mod_revision));

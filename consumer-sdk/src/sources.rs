@@ -32,8 +32,12 @@ impl Sources {
         }
         match (given.pop(), given.is_empty()) {
             (Some(follow), true) => Ok(follow),
-            (None, _) => Err(wrong("no source: call .relay(\"http://…\"), or .kafka(…) with the feature `kafka`")),
-            (Some(_), false) => Err(wrong("more than one kind of source: give either relays, or Kafka, or a log")),
+            (None, _) => Err(wrong(
+                "no source: call .relay(\"http://…\"), or .kafka(…) with the feature `kafka`",
+            )),
+            (Some(_), false) => {
+                Err(wrong("more than one kind of source: give either relays, or Kafka, or a log"))
+            }
         }
     }
 }
@@ -42,4 +46,10 @@ fn wrong(what: &str) -> ConnectError {
     ConnectError::Settings(what.to_owned())
 }
 
-fn relays(_urls: &[String]) -> Result<Follow, ConnectError> { Err(wrong("not yet")) }
+fn relays(urls: &[String]) -> Result<Follow, ConnectError> {
+    let client = |url: &String| {
+        let built = headwater_client::Client::builder().server(url.as_str()).build();
+        built.map_err(|error| ConnectError::Settings(format!("relay {url}: {error}")))
+    };
+    Ok(Follow::Relays(urls.iter().map(client).collect::<Result<_, _>>()?))
+}

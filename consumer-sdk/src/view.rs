@@ -85,8 +85,10 @@ impl<'a> Iterator for Merged<'a> {
     type Item = (&'a str, EntryRef<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let lowest = self.layers.iter_mut().filter_map(|layer| layer.peek().map(|(key, _)| *key)).min()?;
-        let heads = self.layers.iter_mut().filter_map(|layer| layer.next_if(|(key, _)| *key == lowest));
+        let lowest =
+            self.layers.iter_mut().filter_map(|layer| layer.peek().map(|(key, _)| *key)).min()?;
+        let heads =
+            self.layers.iter_mut().filter_map(|layer| layer.next_if(|(key, _)| *key == lowest));
         heads.last()
     }
 }

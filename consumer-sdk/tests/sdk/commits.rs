@@ -28,6 +28,8 @@ async fn what_was_applied_before_the_end_is_still_given() {
     let revision = stream.put("app", "a", "1").await;
     soon(hw.wait_for(revision)).await.unwrap();
     soon(hw.close()).await;
-    assert!(matches!(soon(commits.next()).await, Ok(Event::Commit(applied)) if applied.head.revision == revision));
+    assert!(
+        matches!(soon(commits.next()).await, Ok(Event::Commit(applied)) if applied.head.revision == revision)
+    );
     assert_eq!(soon(commits.next()).await.unwrap_err(), Closed);
 }

@@ -52,7 +52,9 @@ async fn a_handle_without_a_default_errs_when_the_key_is_absent_or_its_value_bad
     stream.put("app", "bad", r#"{"size": "x"}"#).await;
     let hw = stream.client(&["app"]).await;
     let absent = hw.handle::<Pool>("absent").unwrap_err();
-    assert!(matches!(&absent, HandleError::Absent { key, namespaces } if key == "absent" && namespaces == &["app"]));
+    assert!(
+        matches!(&absent, HandleError::Absent { key, namespaces } if key == "absent" && namespaces == &["app"])
+    );
     assert!(matches!(hw.handle::<Pool>("bad"), Err(HandleError::Bad(error)) if error.key == "bad"));
     assert!(matches!(hw.handle::<Pool>("a//b"), Err(HandleError::Name(_))));
 }
@@ -62,7 +64,11 @@ async fn a_bad_value_keeps_the_last_good_one_and_is_reported_until_it_is_mended(
     let stream = Stream::found().await;
     let good = stream.put("app", "n", "1").await;
     let hw = stream.client(&["app"]).await;
-    let n = hw.bind("n").default(7u32).validate(|n: &u32| if *n < 10 { Ok(()) } else { Err("too many") }).build();
+    let n = hw
+        .bind("n")
+        .default(7u32)
+        .validate(|n: &u32| if *n < 10 { Ok(()) } else { Err("too many") })
+        .build();
     assert_eq!(*n.load(), 1);
     for (bad, reason) in [("\"x\"", "invalid type"), ("11", "too many")] {
         let revision = stream.put("app", "n", bad).await;
@@ -91,7 +97,9 @@ async fn a_panic_in_a_validator_or_a_decoder_harms_only_its_own_key() {
     let hw = stream.client(&["app"]).await;
     let armed = Arc::new(AtomicBool::new(false));
     let fuse = armed.clone();
-    let a = hw.bind("a").default(0).validate(move |_: &i32| if fuse.load(Ordering::SeqCst) { panic!("validator bomb") } else { true });
+    let a = hw.bind("a").default(0).validate(move |_: &i32| {
+        if fuse.load(Ordering::SeqCst) { panic!("validator bomb") } else { true }
+    });
     let (a, b) = (a.build(), hw.handle::<i32>("b").unwrap());
     let bomb = hw.bind("a").default(Bomb).build();
     assert!(bomb.rejected().unwrap().reason.contains("decoder bomb"));
@@ -170,7 +178,9 @@ async fn a_bound_handle_never_errs_and_says_why_it_holds_its_default() {
     let impossible = hw.bind("a//b").default(7u32).build();
     assert!(impossible.rejected().unwrap().reason.contains("empty segment"));
     let nowhere = stream.client(&[]).await;
-    assert!(nowhere.bind("n").default(7u32).build().rejected().unwrap().reason.contains("namespaces"));
+    assert!(
+        nowhere.bind("n").default(7u32).build().rejected().unwrap().reason.contains("namespaces")
+    );
 }
 
 #[tokio::test]

@@ -15,7 +15,12 @@ fn nothing() -> Arc<MemoryLog> {
 
 #[tokio::test]
 async fn without_a_state_and_a_cache_the_start_fails_with_reasons() {
-    let refused = Client::builder().log(nothing()).namespaces(["app"]).startup_timeout(BRIEFLY).connect().await;
+    let refused = Client::builder()
+        .log(nothing())
+        .namespaces(["app"])
+        .startup_timeout(BRIEFLY)
+        .connect()
+        .await;
     match refused {
         Err(ConnectError::NoState { reasons, .. }) => assert!(!reasons.is_empty()),
         other => panic!("{other:?}"),
@@ -24,9 +29,13 @@ async fn without_a_state_and_a_cache_the_start_fails_with_reasons() {
 
 #[tokio::test]
 async fn allowed_to_be_empty_it_starts_and_takes_what_comes() {
-    let builder = Client::builder().log(nothing()).namespaces(["app"]).startup_timeout(BRIEFLY).allow_empty();
+    let builder =
+        Client::builder().log(nothing()).namespaces(["app"]).startup_timeout(BRIEFLY).allow_empty();
     let hw = builder.connect().await.unwrap();
-    assert_eq!((hw.get::<u32>("n").unwrap(), *hw.bind("n").default(7u32).build().load()), (None, 7));
+    assert_eq!(
+        (hw.get::<u32>("n").unwrap(), *hw.bind("n").default(7u32).build().load()),
+        (None, 7)
+    );
     assert!(hw.status().stale);
 }
 
@@ -39,7 +48,11 @@ async fn with_everything_down_it_starts_from_the_cache_marked_stale() {
     soon(hw.wait_for(revision)).await.unwrap();
     soon(hw.close()).await;
     let down = "http://127.0.0.1:1";
-    let again = Client::builder().relay(down).namespaces(["app"]).cache_dir(dir.path()).startup_timeout(BRIEFLY);
+    let again = Client::builder()
+        .relay(down)
+        .namespaces(["app"])
+        .cache_dir(dir.path())
+        .startup_timeout(BRIEFLY);
     let hw = again.connect().await.unwrap();
     let status = hw.status();
     assert_eq!((hw.get::<u32>("n").unwrap(), status.revision), (Some(5), revision));
@@ -58,7 +71,8 @@ async fn settings_that_cannot_work_are_refused_at_once() {
 
 #[test]
 fn connecting_needs_no_runtime() {
-    let stream = tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(Stream::found());
+    let stream =
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(Stream::found());
     let hw = stream.builder().namespaces(["app"]).connect_blocking().unwrap();
     assert_eq!(hw.status().phase, Phase::Live);
 }
@@ -66,7 +80,8 @@ fn connecting_needs_no_runtime() {
 #[tokio::test]
 async fn a_connect_that_is_dropped_ends_the_client() {
     let log = nothing();
-    let connecting = Client::builder().log(log.clone()).startup_timeout(Duration::from_secs(60)).connect();
+    let connecting =
+        Client::builder().log(log.clone()).startup_timeout(Duration::from_secs(60)).connect();
     assert!(tokio::time::timeout(Duration::from_millis(50), connecting).await.is_err());
     // The client's own thread holds the log for as long as it runs.
     let ended = async {

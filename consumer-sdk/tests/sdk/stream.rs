@@ -8,8 +8,8 @@ use bytes::Bytes;
 use headwater::{Builder, Client};
 use headwater_log::{Appended, Log, MemoryLog};
 use headwater_schemas::{
-    Change, Commit, Digest, Genesis, Hash, Key, Namespace, State, StreamId, Totals, commit_schema, encode_commit,
-    encode_genesis, fold,
+    Change, Commit, Digest, Genesis, Hash, Key, Namespace, State, StreamId, Totals, commit_schema,
+    encode_commit, encode_genesis, fold,
 };
 
 /// How long anything here may take at most.
@@ -121,7 +121,9 @@ impl Stream {
 
 fn digest_after(commit: &Commit, state: &State) -> Digest {
     let totals: &Totals = state.totals();
-    fold(commit, Hash::default(), totals, |namespace, key| state.get(namespace, key).cloned()).totals.digest()
+    fold(commit, Hash::default(), totals, |namespace, key| state.get(namespace, key).cloned())
+        .totals
+        .digest()
 }
 
 /// What must happen soon.

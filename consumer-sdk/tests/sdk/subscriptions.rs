@@ -26,7 +26,9 @@ async fn a_wait_that_is_dropped_loses_no_change() {
     for round in 1..=50u32 {
         let revision = stream.put("app", "n", &round.to_string()).await;
         // Cancelled at an arbitrary point: before, while or after the change arrives.
-        let first = tokio::time::timeout(Duration::from_micros(u64::from(round) * 20), changes.changed()).await;
+        let first =
+            tokio::time::timeout(Duration::from_micros(u64::from(round) * 20), changes.changed())
+                .await;
         if first.is_err() {
             assert_eq!(*soon(changes.changed()).await.unwrap(), round);
         }

@@ -11,7 +11,8 @@ async fn a_view_shows_many_keys_at_one_revision_whatever_comes_later() {
     let revision = stream.commit([put("app", "a", "2"), put("app", "b", "2")]).await;
     soon(hw.wait_for(revision)).await.unwrap();
     let after = hw.view();
-    let both = |view: &headwater::View| (view.get::<u32>("a").unwrap(), view.get::<u32>("b").unwrap());
+    let both =
+        |view: &headwater::View| (view.get::<u32>("a").unwrap(), view.get::<u32>("b").unwrap());
     assert_eq!((both(&before), both(&after)), ((Some(1), Some(1)), (Some(2), Some(2))));
     assert_eq!((before.revision(), after.revision()), (1, 2));
 }
@@ -19,8 +20,12 @@ async fn a_view_shows_many_keys_at_one_revision_whatever_comes_later() {
 #[tokio::test]
 async fn overlays_are_merged_in_byte_order_and_the_later_wins() {
     let stream = Stream::found().await;
-    stream.commit([put("global", "db/a", "1"), put("global", "db/c", "1"), put("global", "dba", "1")]).await;
-    stream.commit([put("app", "db/a", "2"), put("app", "db/b", "2"), put("other", "db/z", "9")]).await;
+    stream
+        .commit([put("global", "db/a", "1"), put("global", "db/c", "1"), put("global", "dba", "1")])
+        .await;
+    stream
+        .commit([put("app", "db/a", "2"), put("app", "db/b", "2"), put("other", "db/z", "9")])
+        .await;
     let hw = stream.client(&["global", "app"]).await;
     let view = hw.view();
     let read: Vec<_> = view.prefix("db/").map(|(key, entry)| (key, entry.value)).collect();
@@ -33,9 +38,18 @@ async fn overlays_are_merged_in_byte_order_and_the_later_wins() {
 async fn one_namespace_is_read_by_itself() {
     let stream = Stream::found().await;
     stream.commit([put("global", "n", "1"), put("app", "n", "2"), put("prompts", "n", "3")]).await;
-    let hw = stream.builder().namespaces(["global", "app"]).also_namespaces(["prompts"]).connect().await.unwrap();
+    let hw = stream
+        .builder()
+        .namespaces(["global", "app"])
+        .also_namespaces(["prompts"])
+        .connect()
+        .await
+        .unwrap();
     let of = |name: &str| hw.namespace(name).unwrap().get::<u32>("n").unwrap();
-    assert_eq!((hw.get::<u32>("n").unwrap(), of("global"), of("prompts")), (Some(2), Some(1), Some(3)));
+    assert_eq!(
+        (hw.get::<u32>("n").unwrap(), of("global"), of("prompts")),
+        (Some(2), Some(1), Some(3))
+    );
     assert!(matches!(hw.namespace("elsewhere"), Err(NamespaceError::NotFollowed(_))));
     assert!(matches!(hw.namespace("Not A Name"), Err(NamespaceError::Name(_))));
 }

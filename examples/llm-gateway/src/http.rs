@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use axum::Router;
 use headwater::{HandleError, Value};
 use serde::Serialize;
 use serde_json::json;
@@ -48,8 +48,14 @@ impl Fresh {
         let applied = value.applied_at().duration_since(UNIX_EPOCH).unwrap_or_default();
         let applied_at_micros = i64::try_from(applied.as_micros()).unwrap_or(i64::MAX);
         let committed_at_ms = value.committed_at_ms();
-        let since = |committed: i64| applied_at_micros.saturating_sub(committed.saturating_mul(1_000));
-        Self { revision: value.revision(), committed_at_ms, applied_at_micros, applied_micros: committed_at_ms.map(since) }
+        let since =
+            |committed: i64| applied_at_micros.saturating_sub(committed.saturating_mul(1_000));
+        Self {
+            revision: value.revision(),
+            committed_at_ms,
+            applied_at_micros,
+            applied_micros: committed_at_ms.map(since),
+        }
     }
 }
 
@@ -60,7 +66,9 @@ async fn model(State(models): State<Arc<Models>>, Path(name): Path<String>) -> R
             let answer = Answer { name: &name, fresh: Fresh::of(current.value()), model: &current };
             Json(answer).into_response()
         }
-        Err(error @ (HandleError::Absent { .. } | HandleError::Name(_))) => refuse(StatusCode::NOT_FOUND, &error),
+        Err(error @ (HandleError::Absent { .. } | HandleError::Name(_))) => {
+            refuse(StatusCode::NOT_FOUND, &error)
+        }
         Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error),
     }
 }

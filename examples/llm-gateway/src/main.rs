@@ -57,7 +57,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
             _ = terminate.recv() => {}
         }
     };
-    axum::serve(listener, http::routes(Models::new(config.clone()))).with_graceful_shutdown(stop).await?;
+    axum::serve(listener, http::routes(Models::new(config.clone())))
+        .with_graceful_shutdown(stop)
+        .await?;
     config.close().await;
     Ok(())
 }

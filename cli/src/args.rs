@@ -1,0 +1,237 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use headwater_schemas::{Key, Namespace};
+
+use crate::exit;
+use crate::settings::ServerFlags;
+
+/// Event-streamed configuration: post a change, and every running service has it milliseconds later.
+#[derive(Debug, Parser)]
+#[command(name = "headwater", version, after_help = exit::HELP, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything in one process: the HTTP API, the log, the relay and the snapshotter
+    #[command(after_help = SERVE_EXAMPLES)]
+    Serve(ServerFlags),
+    /// Run only the HTTP API, over a log on Kafka; snapshots and history are another process's
+    Publisher(ServerFlags),
+    /// Run only the snapshotter and a read-only relay, over a log on Kafka
+    Snapshotter(ServerFlags),
+    /// Print a value
+    Get(Get),
+    /// Set a value
+    Put(Put),
+    /// Delete a key
+    Delete(Delete),
+    /// List the keys of a namespace, or all namespaces
+    List(List),
+    /// Import a JSON object or a directory into a namespace, in atomic commits
+    Import(Import),
+    /// Print every applied change as it arrives, until Ctrl-C
+    Watch(Watch),
+    /// Say how a server is
+    Status(Remote),
+}
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  headwater serve
+  headwater serve --listen 0.0.0.0:7070 --data /var/lib/headwater
+  headwater serve --kafka broker-1:9092,broker-2:9092 --stream prod
+
+A settings file (--config) holds the same names, and one table a part:
+  listen = \"127.0.0.1:7070\"
+  data = \"./data\"
+  [publisher]
+  max_value_bytes = 262144
+  [snapshotter]
+  cut_every_seconds = 60";
+
+/// Which server, and how to print.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Remote {
+    /// The server
+    #[arg(
+        long,
+        env = "HEADWATER_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7070"
+    )]
+    pub(crate) server: String,
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Who writes, and why.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Provenance {
+    /// Who makes the change; kept with it
+    #[arg(long, env = "HEADWATER_ACTOR", value_name = "NAME")]
+    pub(crate) actor: Option<String>,
+    /// Why; kept with the change
+    #[arg(long, short = 'm', value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// What must hold before the write.
+#[derive(Debug, Clone, Args)]
+#[group(multiple = false)]
+pub(crate) struct Condition {
+    /// Only if the key was last changed by this revision
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) if_revision: Option<u64>,
+    /// Only if the key is there
+    #[arg(long)]
+    pub(crate) if_exists: bool,
+    /// Only if the key is absent
+    #[arg(long)]
+    pub(crate) if_absent: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    pub(crate) namespace: Namespace,
+    pub(crate) key: Key,
+    /// Wait (up to 5 s) until the server has this revision, to read your own write
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) min_revision: Option<u64>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = PUT_EXAMPLES)]
+pub(crate) struct Put {
+    pub(crate) namespace: Namespace,
+    pub(crate) key: Key,
+    /// The value; @FILE reads a file, - reads standard input
+    pub(crate) value: String,
+    /// What the value is [default: application/json]
+    #[arg(long, short = 't', value_name = "TYPE")]
+    pub(crate) content_type: Option<String>,
+    #[command(flatten)]
+    pub(crate) condition: Condition,
+    /// Makes a retry land once: the same key and value get the same answer
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
+    #[command(flatten)]
+    pub(crate) provenance: Provenance,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+const PUT_EXAMPLES: &str = "\
+Examples:
+  headwater put demo limit 42
+  headwater put demo db/pool '{\"max_connections\": 20}' -m 'more traffic'
+  headwater put demo motd 'Hello' -t text/plain
+  headwater put demo logo @logo.png -t image/png --if-absent";
+
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    pub(crate) namespace: Namespace,
+    pub(crate) key: Key,
+    /// Only if the key was last changed by this revision
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) if_revision: Option<u64>,
+    /// Makes a retry land once: the same key gets the same answer
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
+    #[command(flatten)]
+    pub(crate) provenance: Provenance,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    /// The namespace; without it, all namespaces are listed
+    pub(crate) namespace: Option<Namespace>,
+    /// Only keys that begin like this; db/ stays inside db
+    #[arg(long, default_value = "", requires = "namespace")]
+    pub(crate) prefix: String,
+    /// Leave the values out
+    #[arg(long, requires = "namespace")]
+    pub(crate) keys_only: bool,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = IMPORT_NOTES)]
+pub(crate) struct Import {
+    pub(crate) namespace: Namespace,
+    /// A JSON file with one object, or a directory
+    pub(crate) path: PathBuf,
+    /// Say what would change, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Leave .json, .txt … off the keys of a directory's files
+    #[arg(long)]
+    pub(crate) strip_extension: bool,
+    #[command(flatten)]
+    pub(crate) provenance: Provenance,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+const IMPORT_NOTES: &str = "\
+A JSON file: every top-level name of its object becomes a key, with the JSON as it stands there.
+A directory: every file becomes a key, its path below the directory; names that start with a dot are left out.
+What is imported is split into commits of at most 1,000 changes and 512 KiB: each is atomic, and a failed import can
+simply be run again. Keys that are not in the import stay as they are.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// The namespaces; without any, all
+    pub(crate) namespaces: Vec<Namespace>,
+    /// Only keys that begin like this
+    #[arg(long, default_value = "")]
+    pub(crate) prefix: String,
+    /// End after so many changes
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_documents_the_exit_codes() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.contains("5  a precondition does not hold"), "{help}");
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_a_usage_error() {
+        let refused = Cli::try_parse_from(["headwater", "get", "Demo", "limit"]).unwrap_err();
+        assert!(
+            refused.to_string().contains("each segment must start with a-z or 0-9"),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn two_conditions_at_once_are_a_usage_error() {
+        let line = ["headwater", "put", "demo", "k", "1", "--if-absent", "--if-revision", "3"];
+        assert!(Cli::try_parse_from(line).is_err());
+    }
+}

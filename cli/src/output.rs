@@ -1,0 +1,99 @@
+//! Tables for people, JSON for programs.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, Table};
+use headwater_api::{is_json, is_text};
+
+use crate::exit::Failure;
+
+/// How many characters of a value a table shows.
+const SHOWN_CHARS: usize = 60;
+
+/// Writes to standard output. A reader that went away (`| head`) ends the command quietly.
+pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        other => other.map_err(|error| Failure::failed(format_args!("standard output: {error}"))),
+    }
+}
+
+/// Whether a person reads standard output.
+pub(crate) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// One line of text.
+pub(crate) fn line(text: impl Display) -> Result<(), Failure> {
+    print(format!("{text}\n").as_bytes())
+}
+
+/// One line of JSON.
+pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
+    let text = serde_json::to_string(value)
+        .map_err(|error| Failure::failed(format_args!("as JSON: {error}")))?;
+    line(text)
+}
+
+/// A table with a header.
+pub(crate) struct Rows(Table);
+
+impl Rows {
+    pub(crate) fn new<const N: usize>(header: [&str; N]) -> Self {
+        let mut table = Table::new();
+        table.load_style(NOTHING).set_header(header);
+        Self(table)
+    }
+
+    pub(crate) fn add<const N: usize>(&mut self, row: [String; N]) {
+        self.0.add_row(row.map(Cell::new));
+    }
+
+    pub(crate) fn print(&self) -> Result<(), Failure> {
+        line(self.0.trim_fmt())
+    }
+}
+
+/// Names and what they are, one a line.
+pub(crate) fn facts<const N: usize>(facts: [(&str, String); N]) -> Result<(), Failure> {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    for (name, fact) in facts {
+        table.add_row([name.to_owned(), fact]);
+    }
+    line(table.trim_fmt())
+}
+
+/// A value on one line, cut where it is long.
+pub(crate) fn shown(content_type: &str, value: &[u8]) -> String {
+    let text =
+        std::str::from_utf8(value).ok().filter(|_| is_json(content_type) || is_text(content_type));
+    let Some(text) = text else { return format!("({} bytes of {content_type})", value.len()) };
+    let mut chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut short: String = chars.by_ref().take(SHOWN_CHARS).collect();
+    if chars.next().is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_value_is_cut_between_characters() {
+        let long = "é".repeat(100);
+        assert_eq!(shown("text/plain", long.as_bytes()).chars().count(), SHOWN_CHARS + 1);
+        assert_eq!(shown("application/json", b"{\n}"), "{ }");
+    }
+
+    #[test]
+    fn a_binary_value_is_told_and_not_printed() {
+        assert_eq!(shown("image/png", &[0, 1]), "(2 bytes of image/png)");
+        assert_eq!(shown("text/plain", &[0xFF]), "(1 bytes of text/plain)");
+    }
+}

@@ -1,0 +1,195 @@
+//! A server process: all wiring on one screen.
+//!
+//! ```text
+//!  HTTP ──▶ publisher ──▶ log ──▶ replica ──┬──▶ publisher (reads back)
+//!   ▲                                       ├──▶ relay ──▶ HTTP
+//!   │                                       └──▶ snapshotter ──▶ image shelf, history
+//!   └── the order of the drain: HTTP, writer, replica and snapshotter, log
+//! ```
+
+mod founding;
+mod greeting;
+mod log;
+mod process;
+mod readiness;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use futures::FutureExt;
+use headwater_publisher::{Parts, Writer};
+use headwater_relay::Relay;
+use headwater_replica::{Follow, Replica};
+use headwater_server::{Identity, Server};
+use headwater_snapshotter::Snapshotter;
+use tokio::sync::mpsc;
+
+use crate::exit::Failure;
+use crate::recorder;
+use crate::serve::log::OpenLog;
+use crate::serve::process::{Process, Stops};
+use crate::serve::readiness::Readiness;
+use crate::settings::Settings;
+use crate::signals::Signals;
+use crate::tasks::Tasks;
+
+/// How many of the replica's steps may wait for the writer; then the replica waits for it.
+const SEEN_STEPS: usize = 1024;
+
+/// Which parts a process has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// All of them.
+    Serve,
+    /// All but the snapshotter.
+    Publisher,
+    /// All but the writer.
+    Snapshotter,
+}
+
+impl Role {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Serve => "serve",
+            Self::Publisher => "publisher",
+            Self::Snapshotter => "snapshotter",
+        }
+    }
+}
+
+/// Builds, runs and drains it.
+pub(crate) async fn run(settings: Settings, role: Role) -> Result<(), Failure> {
+    if role != Role::Serve && settings.kafka.is_none() {
+        let why = format!("{} needs --kafka: an embedded log belongs to one process", role.name());
+        return Err(Failure::failed(why)
+            .hint("run everything in one process with `headwater serve`, or name a broker"));
+    }
+    let mut signals = Signals::listen().map_err(Failure::failed)?;
+    let built = tokio::select! {
+        built = build(&settings, role) => built?,
+        _ = signals.next() => return Ok(()),
+    };
+    built.run(&mut signals).await
+}
+
+async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
+    let metrics = recorder::install()?;
+    let listener =
+        headwater_server::bind(&settings.listen.to_string()).await.map_err(Failure::failed)?;
+    let open = OpenLog::open(settings).await?;
+    let (log, stops, mut tasks) = (open.log(), Stops::default(), Tasks::default());
+
+    let replica_settings = settings.replica();
+    let followed_before = replica_settings.holds_state();
+    let (observer, seen) = mpsc::channel(SEEN_STEPS);
+    let observer = (role != Role::Snapshotter).then_some(observer);
+    let (replica, keeper) = Replica::new(replica_settings, Follow::Log(log.clone()), observer);
+    tasks.spawn("replica", keeper.run(stops.state.clone()));
+
+    let snapshotter = match role {
+        Role::Publisher => None,
+        Role::Serve | Role::Snapshotter => {
+            Some(snapshotter(settings, &open, &replica, &stops, &mut tasks).await?)
+        }
+    };
+    let history = snapshotter.as_ref().map(Snapshotter::history);
+    let followed_before =
+        followed_before || snapshotter.as_ref().is_some_and(|s| s.status().revision.is_some());
+
+    let writer = match role {
+        Role::Snapshotter => None,
+        Role::Serve | Role::Publisher => {
+            let parts = Parts {
+                log: log.clone(),
+                replica: replica.clone(),
+                seen,
+                history: history.clone(),
+                clock: Arc::new(now_ms),
+                settings: settings.publisher.clone(),
+            };
+            let (writer, task) = Writer::new(parts).map_err(Failure::failed)?;
+            tasks.spawn("writer", stops.clone().writer_first(task));
+            Some(writer)
+        }
+    };
+
+    let relay =
+        relay(settings, role, &open, &replica, writer.as_ref(), snapshotter.as_ref(), &stops);
+    let readiness = Readiness::new(replica.clone(), writer.clone());
+    let ready = readiness.clone();
+    let render = metrics.clone();
+    let mut routes = headwater_relay::routes(relay)
+        .merge(headwater_server::health(move || ready.check(), move || render.render()));
+    if let Some(writer) = writer.clone() {
+        routes = routes.merge(headwater_publisher::routes(writer));
+    }
+    tasks.spawn("metrics", recorder::upkeep(metrics));
+
+    let at = replica.clone();
+    let identity =
+        Identity::new(move || at.view().map(|view| (view.revision(), view.head().stream_id)));
+    let server = Server::new(routes, settings.server.clone(), identity);
+    // A stream is founded only by those who write, and only where none was ever followed.
+    let founds = writer.is_some() && !followed_before;
+    Ok(Process {
+        role,
+        open,
+        listener,
+        server,
+        replica,
+        readiness,
+        founds,
+        has_writer: writer.is_some(),
+        stops,
+        tasks,
+    })
+}
+
+async fn snapshotter(
+    settings: &Settings,
+    open: &OpenLog,
+    replica: &Replica,
+    stops: &Stops,
+    tasks: &mut Tasks,
+) -> Result<Snapshotter, Failure> {
+    let (settings, log, replica) = (settings.snapshotter(), open.log(), replica.clone());
+    let opened =
+        tokio::task::spawn_blocking(move || Snapshotter::open(settings, log, replica)).await;
+    let (snapshotter, keeper) = opened.map_err(Failure::failed)?.map_err(Failure::failed)?;
+    tasks.spawn("snapshotter", keeper.run(stops.state.clone()));
+    Ok(snapshotter)
+}
+
+fn relay(
+    settings: &Settings,
+    role: Role,
+    open: &OpenLog,
+    replica: &Replica,
+    writer: Option<&Writer>,
+    snapshotter: Option<&Snapshotter>,
+    stops: &Stops,
+) -> Relay {
+    Relay {
+        role: role.name().to_owned(),
+        started_at_ms: now_ms(),
+        history: snapshotter.map(Snapshotter::history),
+        image_dir: Some(settings.image_dir()),
+        request_image: snapshotter
+            .cloned()
+            .map(|s| Arc::new(move || s.request_image()) as headwater_relay::RequestImage),
+        linearize: writer.cloned().map(|writer| {
+            Arc::new(move || {
+                let writer = writer.clone();
+                async move { writer.linearize().await }.boxed()
+            }) as headwater_relay::Linearize
+        }),
+        shutdown: stops.requests.clone(),
+        settings: settings.relay.clone(),
+        ..Relay::new(replica.clone(), open.log().identity().clone(), settings.stream.as_str())
+    }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
