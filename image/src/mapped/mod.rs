@@ -12,6 +12,8 @@
 
 mod build;
 mod file;
+#[cfg(test)]
+mod forged;
 mod index;
 mod iterate;
 mod layout;

@@ -151,7 +151,7 @@ impl Footer {
 }
 
 /// The hash of all that is not blocks.
-fn seal(header: &[u8], footer: &[u8], place: &[u8]) -> Hash {
+pub(crate) fn seal(header: &[u8], footer: &[u8], place: &[u8]) -> Hash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(header).update(footer).update(place);
     Hash(*hasher.finalize().as_bytes())

@@ -14,6 +14,8 @@ mod assemble;
 mod block;
 mod file;
 mod footer;
+#[cfg(test)]
+mod forged;
 mod header;
 mod survey;
 mod unpack;
