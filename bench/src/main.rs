@@ -1,1 +1,72 @@
-fn main() {}
+//! Headwater's benchmarks: every figure beside its floor, measured in the same run, in alternating rounds.
+
+mod floor;
+mod http;
+mod kafka;
+mod million;
+mod pipeline;
+mod report;
+mod stats;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Put → applied on the embedded log.
+    Embedded,
+    /// Put → applied over Kafka.
+    Kafka,
+    /// Durable commits a second.
+    Writers,
+    /// A large state: image, first read, reads.
+    State,
+}
+
+const ALL: [Part; 4] = [Part::State, Part::Embedded, Part::Writers, Part::Kafka];
+
+/// Times Headwater beside what the machine itself takes.
+#[derive(Debug, Parser)]
+struct Args {
+    /// What to measure; all of it if not given.
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+    /// Rounds of each figure; the median is quoted.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Keys of the large state.
+    #[arg(long, default_value_t = 1_000_000)]
+    keys: usize,
+    /// Where the figures go as JSON.
+    #[arg(long, default_value = "target/bench.json")]
+    json: PathBuf,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let parts = if args.parts.is_empty() { ALL.to_vec() } else { args.parts };
+    let mut report = report::Report::default();
+    for part in parts {
+        eprintln!("measuring {part:?} …");
+        match part {
+            Part::Embedded => pipeline::embedded(&mut report, args.rounds)?,
+            Part::Kafka => pipeline::over_kafka(&mut report, args.rounds)?,
+            Part::Writers => pipeline::writers(&mut report, args.rounds)?,
+            Part::State => {
+                let dir = tempfile::tempdir()?;
+                million::measure(&mut report, args.keys, args.rounds, dir.path())?;
+            }
+        }
+    }
+    println!("{}", report.table());
+    if let Some(parent) = args.json.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    report.write(&args.json)?;
+    eprintln!("written to {}", args.json.display());
+    Ok(())
+}
