@@ -1,0 +1,50 @@
+//! A linearizable read reflects every write acknowledged before it began, by any publisher.
+
+use headwater_api::Code;
+use headwater_log::{FaultPlan, Faulty};
+use headwater_publisher::Settings;
+use headwater_schemas::marker_nonce;
+
+use crate::harness::{Gated, Publisher, founded, publisher};
+
+#[tokio::test]
+async fn what_another_acknowledged_before_is_read() {
+    let log = founded().await;
+    let (a, b) = (publisher(log.clone()).await, publisher(log.clone()).await);
+    for i in 0..100 {
+        let value = format!("{i}");
+        a.put("k", &value).await.unwrap();
+        b.writer.linearize().await.unwrap();
+        assert_eq!(b.value("k"), Some(value));
+    }
+}
+
+#[tokio::test]
+async fn reads_at_once_share_a_marker() {
+    let log = founded().await;
+    let publisher = publisher(log.clone()).await;
+    let reads = (0..500).map(|_| publisher.writer.linearize());
+    assert!(futures::future::join_all(reads).await.iter().all(Result::is_ok));
+    let markers = log.records().iter().filter(|r| marker_nonce(&r.bytes).is_some()).count();
+    assert!((1..=5).contains(&markers), "{markers} markers");
+    assert_eq!(publisher.revision(), 0, "a marker is no commit");
+}
+
+#[tokio::test]
+async fn a_lost_marker_is_sent_again_and_in_the_end_the_read_fails() {
+    let log = founded().await;
+    let faulty = std::sync::Arc::new(Faulty::new(
+        log.clone(),
+        FaultPlan { drop: 500, ..FaultPlan::NONE },
+        3,
+    ));
+    let publisher = publisher(faulty).await;
+    for _ in 0..20 {
+        publisher.writer.linearize().await.unwrap();
+    }
+    let gated = Gated::new(log);
+    let settings = Settings { linearize_timeout_ms: 200, ..Settings::default() };
+    let stuck = Publisher::start(gated.clone(), settings, None).await;
+    gated.close();
+    assert_eq!(stuck.writer.linearize().await.unwrap_err().code, Code::LogUnavailable);
+}

@@ -1,0 +1,13 @@
+//! What the write side claims, over a log in memory, seeded faults and a real replica.
+
+mod ambiguous;
+mod chain;
+mod conflict;
+mod dry_run;
+mod founding;
+mod harness;
+mod http;
+mod idempotency;
+mod linearize;
+mod preconditions;
+mod storm;
