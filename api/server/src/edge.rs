@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -62,17 +63,22 @@ impl Edge {
     ) -> Result<Response, Infallible> {
         let (open, started) = (traffic.begin(), Instant::now());
         let method = request.method().clone();
-        let has_body = !request.body().is_end_stream();
+        let unread = Arc::new(AtomicBool::new(false));
+        let request =
+            request.map(|inner| Arriving { inner, ended: false, unread: Arc::clone(&unread) });
         let mut response = match self.admit(&request) {
             Ok(permit) => {
                 let response = self.route(request).await;
                 drop(permit);
                 response
             }
-            Err(problem) => ApiError::from(problem).into_response(),
+            Err(problem) => {
+                drop(request);
+                ApiError::from(problem).into_response()
+            }
         };
-        if has_body && !response.status().is_success() {
-            // What the client may still be sending is not worth reading: the connection ends behind this answer.
+        if unread.load(Ordering::Acquire) {
+            // What the client still sends is not worth reading: the connection ends behind this answer.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             traffic.linger();
         }
@@ -82,7 +88,7 @@ impl Edge {
     }
 
     /// Refuses what no route need see.
-    fn admit(&self, request: &Request<Incoming>) -> Result<Option<SemaphorePermit<'_>>, Problem> {
+    fn admit<B>(&self, request: &Request<B>) -> Result<Option<SemaphorePermit<'_>>, Problem> {
         if head_bytes(request) > self.settings.max_header_bytes {
             return Err(Problem::headers_too_large());
         }
@@ -107,7 +113,7 @@ impl Edge {
             .map_err(|_| Problem::overloaded("this server answers as many requests as it may"))
     }
 
-    async fn route(&self, request: Request<Incoming>) -> Response {
+    async fn route(&self, request: Request<Arriving>) -> Response {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(BodyTimeout(self.settings.body_timeout()));
         request.extensions_mut().insert(MaxBody(self.settings.max_body_bytes));
@@ -159,6 +165,41 @@ fn told(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     format!("a handler panicked: {}", text.unwrap_or_else(|| "no message".to_owned()))
+}
+
+/// A request's body, which says when it is given up before its end.
+struct Arriving {
+    inner: Incoming,
+    ended: bool,
+    unread: Arc<AtomicBool>,
+}
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.unread.store(!self.is_end_stream(), Ordering::Release);
+    }
+}
+
+impl http_body::Body for Arriving {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        self.ended |= matches!(frame, Poll::Ready(None));
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
 }
 
 /// An answer's body; dropped with its last byte, it closes the request.

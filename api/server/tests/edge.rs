@@ -289,6 +289,25 @@ async fn json_is_strict() {
 }
 
 #[tokio::test]
+async fn a_refusal_keeps_the_connection_when_the_body_was_read() {
+    let server = start(quick()).await;
+    let mut socket = server.connect().await;
+    let post = "POST /v1/commits HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    let announced = format!("{post}content-length: 1\r\n\r\n{{");
+    let chunked = format!("{post}transfer-encoding: chunked\r\n\r\n1\r\n{{\r\n0\r\n\r\n");
+    for request in [announced, chunked] {
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut bytes = vec![0; 4_096];
+        let length = socket.read(&mut bytes).await.unwrap();
+        let answer = Answer::parse(&bytes[..length]);
+        assert_eq!((answer.code(), answer.header("connection")), (Code::InvalidJson, ""));
+    }
+    let nowhere = b"POST /nowhere HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nx";
+    let unread = server.raw(nowhere).await;
+    assert_eq!((unread.code(), unread.header("connection")), (Code::NotFound, "close"));
+}
+
+#[tokio::test]
 async fn a_cause_never_leaves_the_server() {
     let server = start(quick()).await;
     for path in ["/panic", "/internal"] {

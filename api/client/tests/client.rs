@@ -1,0 +1,360 @@
+//! The client against scripted answers on a real socket.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+use std::time::Duration;
+
+use headwater_api::{Code, CommitRequest, Frame, Problem, Time};
+use headwater_client::{Client, ClientError, If, ListQuery, Read, Write};
+use headwater_schemas::{Hash, Key, Namespace, Position};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+/// What a scripted server does with one connection.
+#[derive(Clone)]
+enum Step {
+    /// Answers with these bytes and closes.
+    Answer(Vec<u8>),
+    /// Closes without a byte.
+    Close,
+    /// Answers with these bytes and stays silent.
+    Silence(Vec<u8>),
+}
+
+struct Script {
+    client: Client,
+    requests: mpsc::UnboundedReceiver<String>,
+}
+
+/// A server that takes one step per connection, and a client of it.
+async fn script(steps: Vec<Step>) -> Script {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (seen, requests) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut silent = Vec::new();
+        for step in steps {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            seen.send(request(&mut socket).await).unwrap();
+            match step {
+                Step::Close => {}
+                Step::Answer(bytes) => socket.write_all(&bytes).await.unwrap(),
+                Step::Silence(bytes) => {
+                    socket.write_all(&bytes).await.unwrap();
+                    silent.push(socket);
+                }
+            }
+        }
+        // Keeps silent connections open, and refuses all others by not accepting them.
+        std::future::pending::<()>().await;
+    });
+    let limit = Duration::from_millis(300);
+    let client = Client::builder().server(url).seed(1).call_timeout(limit).silence(limit);
+    Script { client: client.build().unwrap(), requests }
+}
+
+async fn request(socket: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.map_or(0, |length| length.parse().unwrap()) {
+                return text;
+            }
+        }
+        if socket.read_buf(&mut bytes).await.unwrap() == 0 {
+            return text;
+        }
+    }
+}
+
+fn answer(status: u16, headers: &str, body: impl AsRef<[u8]>) -> Step {
+    let body = body.as_ref();
+    let head = format!(
+        "HTTP/1.1 {status} X\r\nconnection: close\r\n{headers}content-length: {}\r\n\r\n",
+        body.len()
+    );
+    Step::Answer([head.as_bytes(), body].concat())
+}
+
+fn problem(problem: &Problem) -> Step {
+    answer(
+        problem.status,
+        "content-type: application/problem+json\r\nretry-after: 0\r\n",
+        problem.to_json(),
+    )
+}
+
+fn receipt() -> Step {
+    let body = format!(
+        "{{\"revision\": 7, \"hash\": \"{}\", \"commit_id\": \"00000000-0000-7000-8000-000000000000\", \"at\": \"{}\", \"changes\": []}}",
+        Hash([1; 32]),
+        Time(0)
+    );
+    answer(201, "idempotent-replayed: true\r\n", body)
+}
+
+fn name() -> (Namespace, Key) {
+    ("a.b".parse().unwrap(), "db/pool ü".parse().unwrap())
+}
+
+fn keyed() -> Write {
+    Write { idempotency_key: Some("k1".into()), ..Write::default() }
+}
+
+impl Script {
+    async fn put(&self, write: &Write) -> Result<headwater_client::Written, ClientError> {
+        let (namespace, key) = name();
+        self.client.put(&namespace, &key, "text/plain", "x", write).await
+    }
+
+    fn count(&mut self) -> usize {
+        std::iter::from_fn(|| self.requests.try_recv().ok()).count()
+    }
+}
+
+#[tokio::test]
+async fn a_write_carries_its_headers_and_reads_its_receipt() {
+    let mut script = script(vec![receipt()]).await;
+    let write = Write {
+        actor: Some("zoë".into()),
+        reason: Some("50% more".into()),
+        condition: If::Revision(6),
+        ..keyed()
+    };
+    let written = script.put(&write).await.unwrap();
+    assert_eq!((written.receipt.revision, written.created, written.replayed), (7, true, true));
+    let sent = script.requests.recv().await.unwrap();
+    for line in [
+        "PUT /v1/config/a.b/db/pool%20%C3%BC HTTP/1.1\r\n",
+        "content-type: text/plain\r\n",
+        "if-match: \"6\"\r\n",
+        "headwater-actor: zo%C3%AB\r\n",
+        "headwater-reason: 50%25%20more\r\n",
+        "idempotency-key: k1\r\n",
+    ] {
+        assert!(sent.contains(line), "{line} in {sent}");
+    }
+    assert!(sent.ends_with("\r\n\r\nx"), "{sent}");
+}
+
+#[tokio::test]
+async fn a_write_with_a_key_is_tried_again_after_anything_that_may_mend() {
+    for step in [
+        Step::Close,
+        Step::Silence(Vec::new()),
+        problem(&Problem::outcome_unknown()),
+        problem(&Problem::contended()),
+    ] {
+        let mut script = script(vec![step, receipt()]).await;
+        assert!(script.put(&keyed()).await.is_ok());
+        assert_eq!(script.count(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_write_without_a_key_is_never_sent_twice_unless_the_server_did_nothing() {
+    for step in [Step::Close, Step::Silence(Vec::new()), problem(&Problem::outcome_unknown())] {
+        let mut script = script(vec![step, receipt()]).await;
+        let error = script.put(&Write::default()).await.unwrap_err();
+        assert!(error.is_retryable() && !error.nothing_done(), "{error}");
+        assert_eq!(script.count(), 1);
+    }
+    let mut script = script(vec![problem(&Problem::overloaded("full")), receipt()]).await;
+    assert!(script.put(&Write::default()).await.is_ok());
+    assert_eq!(script.count(), 2);
+}
+
+#[tokio::test]
+async fn a_refusal_that_stays_is_told_at_once() {
+    let refusal = Problem::precondition_failed(9);
+    let mut script = script(vec![problem(&refusal), receipt()]).await;
+    let error = script.put(&keyed()).await.unwrap_err();
+    assert_eq!(error.code(), Some(Code::PreconditionFailed));
+    assert_eq!(script.count(), 1);
+}
+
+#[tokio::test]
+async fn tries_end() {
+    let steps = vec![Step::Close; 9];
+    let mut script = script(steps).await;
+    assert!(script.client.status().await.unwrap_err().is_retryable());
+    assert_eq!(script.count(), 5);
+}
+
+#[tokio::test]
+async fn a_value_comes_with_what_its_headers_say() {
+    let headers = format!(
+        "content-type: text/plain\r\netag: \"5\"\r\nheadwater-version: 2\r\nheadwater-create-revision: 3\r\n\
+         headwater-revision: 9\r\nheadwater-stream: {}\r\n",
+        headwater_schemas::StreamId([1; 16])
+    );
+    let absent = problem(&Problem::new(Code::KeyNotFound, "no"));
+    let mut script =
+        script(vec![answer(200, &headers, "\0value"), absent, answer(200, "", "{}")]).await;
+    let (namespace, key) = name();
+    let read = Read { min_revision: Some(5), ..Read::default() };
+    let raw = script.client.get_raw(&namespace, &key, &read).await.unwrap().unwrap();
+    assert_eq!(
+        (raw.value.as_ref(), raw.content_type.as_str()),
+        (b"\0value".as_slice(), "text/plain")
+    );
+    assert_eq!((raw.mod_revision, raw.version, raw.create_revision, raw.revision), (5, 2, 3, 9));
+    assert!(script.requests.recv().await.unwrap().contains("?min_revision=5 "));
+    assert_eq!(script.client.get_raw(&namespace, &key, &Read::default()).await.unwrap(), None);
+    let foreign = script.client.get_raw(&namespace, &key, &Read::default()).await;
+    assert!(matches!(foreign, Err(ClientError::Decode { .. })), "{foreign:?}");
+}
+
+#[tokio::test]
+async fn pages_follow_their_cursors_to_the_end() {
+    let page = |next: &str| {
+        let body = format!(
+            "{{\"namespace\": \"a.b\", \"revision\": 1, \"hash\": \"{}\", \"entries\": [], \"next\": {next}}}",
+            Hash::default()
+        );
+        answer(200, "", body)
+    };
+    let mut script = script(vec![page("\"c+1\""), Step::Close, page("null")]).await;
+    let (namespace, query) = (
+        name().0,
+        ListQuery { prefix: Some("db/".into()), keys_only: true, ..ListQuery::default() },
+    );
+    let mut pages = script.client.pages(&namespace, &query);
+    let mut count = 0;
+    while pages.next().await.unwrap().is_some() {
+        count += 1;
+    }
+    assert_eq!(count, 2);
+    assert!(
+        script
+            .requests
+            .recv()
+            .await
+            .unwrap()
+            .starts_with("GET /v1/config/a.b?prefix=db%2F&keys_only=true HTTP")
+    );
+    script.requests.recv().await.unwrap();
+    assert!(script.requests.recv().await.unwrap().contains("&cursor=c%2B1 "));
+}
+
+#[tokio::test]
+async fn a_commit_is_sent_as_the_api_says() {
+    let mut script = script(vec![receipt()]).await;
+    let request: CommitRequest = serde_json::from_str(
+        "{\"changes\": [{\"namespace\": \"a\", \"key\": \"k\", \"put\": {\"value\": {\"x\":  1.0}}, \"expect\": {\"absent\": true}}]}",
+    )
+    .unwrap();
+    script.client.commit(&request, &keyed()).await.unwrap();
+    let sent = script.requests.recv().await.unwrap();
+    assert!(sent.contains("content-type: application/json\r\n"), "{sent}");
+    assert!(sent.ends_with("{\"changes\":[{\"namespace\":\"a\",\"key\":\"k\",\"put\":{\"value\":{\"x\":  1.0}},\"expect\":{\"absent\":true}}]}"), "{sent}");
+}
+
+fn stream(frames: &[Frame]) -> Vec<u8> {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/vnd.headwater.stream+avro\r\nconnection: close\r\n\r\n";
+    let mut bytes = head.as_bytes().to_vec();
+    for frame in frames {
+        bytes.extend_from_slice(&frame.to_bytes());
+    }
+    bytes
+}
+
+fn commit() -> Frame {
+    Frame::Commit { position: Position(3), appended_at_ms: 4, record: "r".into() }
+}
+
+#[tokio::test]
+async fn a_stream_gives_its_frames_and_then_its_end() {
+    let mut script = script(vec![Step::Answer(stream(&[commit(), commit()]))]).await;
+    let namespaces = ["a".parse().unwrap(), "b.c".parse().unwrap()];
+    let mut frames = script.client.stream(7, Hash([1; 32]), Some(&namespaces)).await.unwrap();
+    assert_eq!(frames.next().await.unwrap(), commit());
+    assert_eq!(frames.next().await.unwrap(), commit());
+    assert!(matches!(frames.next().await, Err(ClientError::Transport { .. })));
+    let sent = script.requests.recv().await.unwrap();
+    assert!(
+        sent.starts_with(&format!(
+            "GET /v1/stream?after=7&hash={}&namespaces=a%2Cb.c HTTP",
+            Hash([1; 32])
+        )),
+        "{sent}"
+    );
+    assert!(sent.contains("accept: application/vnd.headwater.stream+avro\r\n"), "{sent}");
+}
+
+#[tokio::test]
+async fn a_silent_stream_is_given_up() {
+    let script = script(vec![Step::Silence(stream(&[commit()]))]).await;
+    let mut frames = script.client.stream(0, Hash::default(), None).await.unwrap();
+    assert_eq!(frames.next().await.unwrap(), commit());
+    assert!(matches!(frames.next().await, Err(ClientError::Timeout { limit_ms: 300, .. })));
+}
+
+#[tokio::test]
+async fn what_is_no_stream_is_told() {
+    let garbage = [stream(&[]), vec![0xFF; 8]].concat();
+    let script = script(vec![
+        Step::Answer(garbage),
+        answer(200, "content-type: text/html\r\n", "<html>"),
+        problem(&Problem::revision_compacted(1, 5)),
+    ])
+    .await;
+    let mut frames = script.client.stream(0, Hash::default(), None).await.unwrap();
+    assert!(matches!(frames.next().await, Err(ClientError::Decode { .. })));
+    assert!(matches!(
+        script.client.stream(0, Hash::default(), None).await,
+        Err(ClientError::Decode { .. })
+    ));
+    let compacted = script.client.stream(0, Hash::default(), None).await.unwrap_err();
+    assert_eq!(compacted.code(), Some(Code::RevisionCompacted));
+}
+
+async fn downloaded(
+    script: &Script,
+    from: u64,
+    until: Option<u64>,
+) -> Result<Vec<u8>, ClientError> {
+    let mut download = script.client.image("7-ab.hwi", from, until).await?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = download.next().await? {
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+#[tokio::test]
+async fn a_download_is_the_bytes_asked_for_whether_the_server_knows_ranges_or_not() {
+    let mut script = script(vec![
+        answer(206, "", "3456"),
+        answer(200, "", "0123456789"),
+        answer(200, "", "0123456789"),
+        answer(200, "", "0123"),
+    ])
+    .await;
+    assert_eq!(downloaded(&script, 3, Some(7)).await.unwrap(), b"3456");
+    assert!(script.requests.recv().await.unwrap().contains("range: bytes=3-6\r\n"));
+    assert_eq!(downloaded(&script, 3, Some(7)).await.unwrap(), b"3456");
+    assert_eq!(downloaded(&script, 8, None).await.unwrap(), b"89");
+    script.requests.recv().await.unwrap();
+    assert!(script.requests.recv().await.unwrap().contains("range: bytes=8-\r\n"));
+    assert_eq!(downloaded(&script, 0, None).await.unwrap(), b"0123");
+    assert!(!script.requests.recv().await.unwrap().contains("range"));
+}
+
+#[tokio::test]
+async fn a_download_that_is_cut_is_an_error() {
+    let cut = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\nconnection: close\r\n\r\n01234".to_vec();
+    let script = script(vec![Step::Answer(cut)]).await;
+    assert!(matches!(downloaded(&script, 0, None).await, Err(ClientError::Transport { .. })));
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_certainly_saw_nothing() {
+    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let client = Client::builder().server(format!("http://{address}")).tries(1).build().unwrap();
+    let error = client.healthz().await.unwrap_err();
+    assert!(error.is_retryable() && error.nothing_done(), "{error}");
+    assert!(error.to_string().contains("refused"), "{error}");
+}
