@@ -22,7 +22,7 @@ pub(crate) async fn from_disk(core: &mut Core) {
     let found = tokio::task::spawn_blocking(move || search(&settings)).await;
     let (found, refused) = found.unwrap_or_else(|error| (None, vec![error.to_string()]));
     for reason in refused {
-        core.error(reason);
+        core.rung(reason);
     }
     if let Some((mapped, source)) = found
         && let Err(error) = core.reset(View::of_image(Arc::new(mapped)), source).await
@@ -33,6 +33,11 @@ pub(crate) async fn from_disk(core: &mut Core) {
 
 fn search(settings: &Settings) -> (Option<(Mapped, Source)>, Vec<String>) {
     let (cached, mut refused) = cache::newest(settings);
+    if let Some(dir) = &settings.cache_dir
+        && let Err(error) = std::fs::create_dir_all(dir)
+    {
+        tracing::warn!(dir = %dir.display(), %error, "nothing can be cached: the directory cannot be made");
+    }
     if let Some(cached) = cached {
         return (Some((cached, Source::Cache)), refused);
     }

@@ -114,6 +114,12 @@ impl Core {
         self.shared.account().last_error = Some(error);
     }
 
+    /// Why a rung of the ladder did not hold: on a first start there is nothing to warn of.
+    pub(crate) fn rung(&self, reason: String) {
+        tracing::info!(%reason, "a rung of the ladder did not hold");
+        self.shared.account().last_error = Some(reason);
+    }
+
     /// A source speaks of a revision.
     pub(crate) fn heard_of(&self, revision: u64) {
         let mut account = self.shared.account();
@@ -150,12 +156,19 @@ impl Core {
         }
     }
 
+    /// A first state is there: what stood in the way before no longer does.
+    fn took(&self, source: Source) {
+        let mut account = self.shared.account();
+        account.source = source;
+        account.last_error = None;
+    }
+
     /// Takes a whole state. The caller has checked that it is on our chain and not older than what we have.
     pub(crate) async fn reset(&mut self, view: View, source: Source) -> Result<(), SchemaError> {
         let schemas = view.entries(SCHEMAS_NAMESPACE, "", None);
         let chain = Chain::at(*view.head(), view.totals().clone(), schemas)?;
         let view = Arc::new(view);
-        self.shared.account().source = source;
+        self.took(source);
         self.shared.tail.reset(*view.head());
         self.state = Some((chain, view.clone()));
         self.rebase.forget();
@@ -171,7 +184,7 @@ impl Core {
         let Some((chain, _, folded)) = Chain::found(&record.bytes) else { return false };
         let view = View::empty(folded.head, record.position).apply(&folded, record.position);
         let view = Arc::new(view);
-        self.shared.account().source = Source::Log;
+        self.took(Source::Log);
         self.shared.tail.reset(*view.head());
         self.state = Some((chain, view.clone()));
         self.swap(view.clone());
