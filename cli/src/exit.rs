@@ -117,15 +117,6 @@ fn hint_of(problem: &Problem) -> Option<String> {
             "quote text as JSON ('\"text\"'), or say what it is: --content-type text/plain"
                 .to_owned(),
         ),
-        Code::PreconditionFailed => {
-            let current = problem.number("current_revision")?;
-            Some(match current {
-                0 => "the key is absent now".to_owned(),
-                _ => format!(
-                    "the key was last changed by revision {current}: look at it with `headwater get`"
-                ),
-            })
-        }
         Code::Conflict => {
             let failures = problem.failures();
             let lines = failures.iter().map(|failure| {
@@ -159,7 +150,5 @@ mod tests {
     fn a_failure_says_what_to_do_next() {
         let problem = Problem::new(Code::InvalidJson, "the value is not JSON");
         assert!(Failure::from(problem).to_string().contains("--content-type text/plain"));
-        let gone = Problem::new(Code::PreconditionFailed, "no").with("current_revision", 0);
-        assert!(Failure::from(gone).to_string().ends_with("the key is absent now"));
     }
 }

@@ -52,7 +52,8 @@ impl Rows {
         self.0.add_row(row.map(Cell::new));
     }
 
-    pub(crate) fn print(&self) -> Result<(), Failure> {
+    pub(crate) fn print(mut self) -> Result<(), Failure> {
+        flush_left(&mut self.0);
         line(self.0.trim_fmt())
     }
 }
@@ -64,7 +65,15 @@ pub(crate) fn facts<const N: usize>(facts: [(&str, String); N]) -> Result<(), Fa
     for (name, fact) in facts {
         table.add_row([name.to_owned(), fact]);
     }
+    flush_left(&mut table);
     line(table.trim_fmt())
+}
+
+/// Columns begin at the margin and stand two spaces apart.
+fn flush_left(table: &mut Table) {
+    table.column_iter_mut().for_each(|column| {
+        column.set_padding((0, 2));
+    });
 }
 
 /// A value on one line, cut where it is long.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
 
@@ -30,11 +31,10 @@ pub(crate) fn install() -> Result<PrometheusHandle, Failure> {
     Ok(handle)
 }
 
-/// Folds what was gathered, for ever.
-pub(crate) async fn upkeep(handle: PrometheusHandle) {
+/// Folds what was gathered, until `stop`.
+pub(crate) async fn upkeep(handle: PrometheusHandle, stop: CancellationToken) {
     let mut tick = tokio::time::interval(UPKEEP);
-    loop {
-        tick.tick().await;
+    while stop.run_until_cancelled(tick.tick()).await.is_some() {
         handle.run_upkeep();
     }
 }

@@ -123,7 +123,7 @@ async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
     if let Some(writer) = writer.clone() {
         routes = routes.merge(headwater_publisher::routes(writer));
     }
-    tasks.spawn("metrics", recorder::upkeep(metrics));
+    tasks.spawn("metrics", recorder::upkeep(metrics, stops.state.clone()));
 
     let at = replica.clone();
     let identity =

@@ -50,6 +50,8 @@ mod tests {
     }
 
     proptest! {
+        // Each case holds up to thousands of items.
+        #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn batches_hold_everything_in_order_and_keep_the_limits(
             sizes in prop::collection::vec(prop_oneof![0usize..64, 100_000usize..300_000], 0..2_500)
