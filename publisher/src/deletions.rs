@@ -46,3 +46,33 @@ impl Deletions {
         self.last.get(&(namespace.clone(), key.clone())).copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gone(key: &str) -> Vec<Effect> {
+        let (namespace, key) = ("a".parse().unwrap(), key.parse().unwrap());
+        vec![Effect { namespace, key, before: None, after: None }]
+    }
+
+    #[test]
+    fn what_is_forgotten_lies_below_the_floor() {
+        let mut deletions = Deletions::new(10, 2);
+        let last = |deletions: &Deletions, key: &str| {
+            deletions.last(&"a".parse().unwrap(), &key.parse().unwrap())
+        };
+        deletions.record(&gone("x"), 11);
+        deletions.record(&gone("x"), 12);
+        assert_eq!((deletions.floor(), last(&deletions, "x")), (10, Some(12)));
+        deletions.record(&gone("y"), 13);
+        assert_eq!(
+            (deletions.floor(), last(&deletions, "x")),
+            (11, Some(12)),
+            "the older of two went"
+        );
+        deletions.record(&gone("z"), 14);
+        assert_eq!((deletions.floor(), last(&deletions, "x")), (12, None));
+        assert_eq!((last(&deletions, "y"), last(&deletions, "z")), (Some(13), Some(14)));
+    }
+}

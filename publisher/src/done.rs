@@ -13,6 +13,9 @@ use crate::task::{Done, WriterTask};
 /// How long to wait before a log that could not be asked is asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
+/// The least time between two comparisons of clocks.
+const COMPARE_AGAIN: Duration = Duration::from_secs(1);
+
 fn landed(outcomes: &[Appended]) -> bool {
     outcomes.iter().all(|outcome| matches!(outcome, Appended::InLog(_)))
 }
@@ -46,6 +49,13 @@ impl WriterTask {
                         tracing::debug!(%error, "the log's end cannot be had");
                         self.ender.retry_at = Some(now + ASK_AGAIN);
                     }
+                }
+            }
+            Done::Compared { handed_at, appended_at_ms } => {
+                self.comparing = false;
+                self.compare_at = Some(now + COMPARE_AGAIN);
+                if let Some(appended_at_ms) = appended_at_ms {
+                    self.skew.measure(handed_at, appended_at_ms);
                 }
             }
             Done::Recalled { epoch, keyed } => self.recalled(epoch, keyed),

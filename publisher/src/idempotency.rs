@@ -97,14 +97,15 @@ impl Index {
         }
     }
 
-    /// Remembers a commit of the chain. Of two under one key the older counts while it is remembered.
+    /// Remembers a commit of the chain. A key stands there once within a window; should it not, the newest counts,
+    /// so that a key used within the window is never unknown.
     pub(crate) fn insert(&mut self, remembered: Remembered) {
         let oldest = self.now_ms.saturating_sub(self.window_ms);
         if remembered.appended_at_ms < oldest {
             return;
         }
         if let Some(known) = self.by_key.get(&remembered.key)
-            && known.receipt.body.revision <= remembered.receipt.body.revision
+            && known.receipt.body.revision >= remembered.receipt.body.revision
         {
             return;
         }
@@ -141,4 +142,87 @@ pub fn request_digest(parts: &[&[u8]]) -> Hash {
         joined.extend_from_slice(part);
     }
     Hash::of(&joined)
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_api::{ReceiptBody, Time};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn remembered(key: &str, revision: u64, appended_at_ms: i64) -> Remembered {
+        let body = ReceiptBody {
+            revision,
+            hash: Hash::default(),
+            commit_id: None,
+            at: Time(0),
+            changes: Vec::new(),
+            version: None,
+        };
+        let receipt = Arc::new(Receipt { kind: Kind::Put, body });
+        Remembered { key: key.into(), request: Hash::of(key.as_bytes()), receipt, appended_at_ms }
+    }
+
+    fn revision(index: &Index, key: &str) -> Option<u64> {
+        match index.lookup(key, Hash::of(key.as_bytes())) {
+            Lookup::Same(receipt) => Some(receipt.body.revision),
+            _ => None,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_remembers_every_key_of_the_window_and_counts_its_bytes(
+            steps in prop::collection::vec((0..6u8, 0..50i64), 1..60),
+            first in 0..60usize,
+        ) {
+            // Commits in the order of the chain; the first ones come last, as when the window is read back.
+            let mut index = Index::new(100, 1_000, usize::MAX);
+            let mut now = 0;
+            let chain: Vec<_> = steps.iter().enumerate().map(|(i, (key, pause))| {
+                now += pause;
+                remembered(&format!("k{key}"), i as u64 + 1, now)
+            }).collect();
+            let (early, late) = chain.split_at(first.min(chain.len()));
+            for commit in late {
+                index.advance(commit.appended_at_ms);
+                index.insert(commit.clone());
+            }
+            early.iter().for_each(|commit| index.insert(commit.clone()));
+            index.advance(now);
+            for key in 0..6 {
+                let key = format!("k{key}");
+                let kept = revision(&index, &key);
+                let recent: Vec<_> = chain.iter().filter(|it| *it.key == *key && it.appended_at_ms >= now - 100).collect();
+                match kept {
+                    Some(kept) => prop_assert_eq!(recent.last().map(|it| it.receipt.body.revision), Some(kept)),
+                    None => prop_assert!(recent.is_empty(), "{} forgotten", key),
+                }
+            }
+            let bytes: usize = index.by_key.values().map(Remembered::cost_bytes).sum();
+            prop_assert_eq!(index.bytes, bytes);
+        }
+
+        #[test]
+        fn where_a_part_ends_is_a_part_of_the_digest(parts in prop::collection::vec("[ab]{0,3}", 2..5)) {
+            let bytes: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+            let joined = parts.concat();
+            prop_assert_ne!(request_digest(&bytes), request_digest(&[joined.as_bytes()]));
+        }
+    }
+
+    #[test]
+    fn another_request_under_a_key_is_told_apart() {
+        let mut index = Index::new(100, 2, usize::MAX);
+        index.insert(remembered("k", 1, 0));
+        assert!(matches!(index.lookup("k", Hash::of(b"k")), Lookup::Same(_)));
+        assert!(matches!(index.lookup("k", Hash::of(b"x")), Lookup::Other));
+        assert!(matches!(index.lookup("z", Hash::of(b"z")), Lookup::Unknown));
+        assert!(!index.is_full());
+        index.insert(remembered("l", 2, 0));
+        assert!(index.is_full());
+        index.advance(101);
+        assert!(!index.is_full() && index.len() == 0);
+    }
 }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use headwater_schemas::{Codec, CommitId, Hash, SCHEMAS_NAMESPACE, encode_marker};
-use tokio::time::Instant;
+use headwater_log::{Appended, Log, Seek};
+use headwater_schemas::{Codec, CommitId, Hash, Position, SCHEMAS_NAMESPACE, encode_marker};
+use tokio::time::{Duration, Instant};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::draft::{barrier, draft};
@@ -29,6 +30,7 @@ impl WriterTask {
         self.shared.set_ready(closed.is_none() && self.index_ready && self.drain_by.is_none());
         self.recall_keys();
         self.settle(now);
+        self.compare_clocks(now);
         if let Some(refusal) = closed {
             self.refuse_all(&refusal);
         } else {
@@ -232,6 +234,25 @@ impl WriterTask {
         self.work.push(append.map(move |outcomes| Done::Probed { generation, outcomes }).boxed());
     }
 
+    /// Compares the clocks where nothing else does: before the first commit, and when this one seems ahead (which it
+    /// also does after the machine slept). A marker is stamped by the log and changes nothing.
+    fn compare_clocks(&mut self, now: Instant) {
+        if !self.clocks_due(now).is_some_and(|at| at <= now) {
+            return;
+        }
+        self.comparing = true;
+        self.handovers += 1;
+        let append = self.sink.append(vec![encode_marker(rand::random())]);
+        let log = self.log.clone();
+        let question = async move {
+            let Some(Appended::InLog(position)) = append.await.into_iter().next() else {
+                return Done::Compared { handed_at: now, appended_at_ms: None };
+            };
+            Done::Compared { handed_at: now, appended_at_ms: stamp(log.as_ref(), position).await }
+        };
+        self.work.push(question.boxed());
+    }
+
     fn send_marker(&mut self, now: Instant) {
         let due = self.markers.due(now).is_some_and(|at| at <= now);
         if !due || self.alarm.is_some() || !self.caught_up {
@@ -259,7 +280,6 @@ impl WriterTask {
         let window = i64::try_from(self.settings().idempotency_window_ms).unwrap_or(i64::MAX);
         let what = Recall {
             head: *view.head(),
-            upto: view.position(),
             since_ms: (self.clock)().saturating_sub(window),
             codec,
             max_keys: self.settings().idempotency_keys,
@@ -269,4 +289,13 @@ impl WriterTask {
         let reading = AbortOnDropHandle::new(tokio::spawn(recall(log, what)));
         self.work.push(async move { Done::Recalled { epoch, keyed: reading.await.ok() } }.boxed());
     }
+}
+
+/// When the log took the record at `position`.
+async fn stamp(log: &dyn Log, position: Position) -> Option<i64> {
+    let mut reader = log.reader().await.ok()?;
+    reader.seek(Seek::At(position)).await.ok()?;
+    let batch = reader.read(Duration::from_secs(1), 1_024).await.ok()?;
+    let record = batch.records.first().filter(|record| record.position == position)?;
+    Some(record.appended_at_ms)
 }

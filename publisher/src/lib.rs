@@ -13,6 +13,7 @@ mod deletions;
 mod done;
 mod draft;
 mod evaluate;
+mod gate;
 pub mod genesis;
 mod http;
 mod idempotency;

@@ -34,6 +34,10 @@ impl Markers {
         self.waiting.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// When the next marker may be sent; none when none is needed or one is in flight.
     pub(crate) fn due(&self, now: Instant) -> Option<Instant> {
         let needed = !self.waiting.is_empty() && self.flight.is_none();

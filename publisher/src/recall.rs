@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_log::{Log, ReadError, Seek};
-use headwater_schemas::{Codec, Frozen, Hash, Head, Position, Record};
+use headwater_schemas::{Codec, Frozen, Hash, Head, Record};
 
 use crate::idempotency::Remembered;
 
 const READ_WAIT: Duration = Duration::from_secs(1);
 const READ_BYTES: usize = 4 * 1024 * 1024;
+/// How much earlier than the window reading begins: clocks differ.
+const MARGIN_MS: i64 = 60 * 60 * 1_000;
 /// Candidates kept: the chain and the beginnings of dead pipelines. The one that stood still longest goes first.
 const MAX_CANDIDATES: usize = 4_096;
 
@@ -24,8 +26,7 @@ const MAX_CANDIDATES: usize = 4_096;
 pub(crate) struct Recall {
     /// The verified head: what is remembered must lead to it.
     pub(crate) head: Head,
-    /// Where the head's record stands.
-    pub(crate) upto: Position,
+    /// Where the window begins, by the log's clock.
     pub(crate) since_ms: i64,
     pub(crate) codec: Codec,
     pub(crate) max_keys: usize,
@@ -88,6 +89,15 @@ impl Candidates {
     }
 }
 
+/// Why the window is not known yet.
+#[derive(Debug, thiserror::Error)]
+enum Missed {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("the head was committed within the window, and its record was not found there")]
+    Head,
+}
+
 /// Reads the window, for as long as it takes: a log that cannot be read is read again.
 pub(crate) async fn recall(log: Arc<dyn Log>, what: Recall) -> Vec<Remembered> {
     let mut pause = Duration::from_millis(50);
@@ -101,9 +111,9 @@ pub(crate) async fn recall(log: Arc<dyn Log>, what: Recall) -> Vec<Remembered> {
     }
 }
 
-async fn attempt(log: &dyn Log, what: &Recall) -> Result<Vec<Remembered>, ReadError> {
+async fn attempt(log: &dyn Log, what: &Recall) -> Result<Vec<Remembered>, Missed> {
     let mut reader = log.reader().await?;
-    reader.seek(Seek::BeforeTime(what.since_ms)).await?;
+    reader.seek(Seek::BeforeTime(what.since_ms.saturating_sub(MARGIN_MS))).await?;
     let mut candidates = Candidates::default();
     loop {
         let batch = reader.read(READ_WAIT, READ_BYTES).await?;
@@ -113,9 +123,101 @@ async fn attempt(log: &dyn Log, what: &Recall) -> Result<Vec<Remembered>, ReadEr
                 return Ok(found.keyed);
             }
         }
-        // The head is older than the window, or at its very edge: nothing on the chain is remembered.
-        if batch.at_end || batch.next > what.upto {
-            return Ok(Vec::new());
+        if batch.at_end {
+            // A head that is older than the window has nothing before it that is remembered.
+            let is_older = what.head.at_ms < what.since_ms;
+            return if is_older { Ok(Vec::new()) } else { Err(Missed::Head) };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_log::MemoryLog;
+    use headwater_schemas::{
+        Change, Codec, Commit, Genesis, Idempotency, State, StreamId, commit_schema, encode_commit,
+        encode_genesis,
+    };
+
+    use super::*;
+
+    /// A chain that forks at every step: the loser stands before or behind its winner, with a follower of its own
+    /// and copies of everything.
+    fn forked(length: u64) -> (Vec<bytes::Bytes>, State, Codec) {
+        let genesis = Genesis {
+            stream_id: StreamId([3; 16]),
+            format: headwater_schemas::FORMAT,
+            created_at_ms: 0,
+            schema: commit_schema().into(),
+            cluster_id: None,
+        };
+        let founding = genesis.commit().unwrap();
+        let mut codec = Codec::default();
+        codec.learn_from(&founding).unwrap();
+        let mut records = vec![encode_genesis(&genesis)];
+        let mut state = State::found(&founding, Hash::of(&records[0]));
+        for i in 0..length {
+            let winner = next(&state, &founding, &format!("won-{i}"));
+            let record = encode_commit(&winner);
+            let loser = encode_commit(&next(&state, &founding, &format!("lost-{i}")));
+            let mut lost_state = state.clone();
+            lost_state.apply(&codec.decode(&loser).unwrap(), Hash::of(&loser));
+            let follower = encode_commit(&next(&lost_state, &founding, &format!("followed-{i}")));
+            state.apply(&winner, Hash::of(&record));
+            records.extend([record.clone(), loser, follower, record.clone(), record]);
+        }
+        (records, state, codec)
+    }
+
+    fn next(state: &State, founding: &Commit, key: &str) -> Commit {
+        let head = state.head();
+        let mut commit = Commit {
+            revision: head.revision + 1,
+            parent: head.hash,
+            changes: vec![Change::Delete {
+                namespace: "a".parse().unwrap(),
+                key: "k".parse().unwrap(),
+            }],
+            idempotency: Some(Idempotency {
+                key: key.into(),
+                kind: "put".into(),
+                request: Hash::of(key.as_bytes()),
+            }),
+            ..founding.clone()
+        };
+        commit.digest = state.clone().apply(&commit, Hash::default()).totals.digest();
+        commit
+    }
+
+    async fn recalled(from: usize) -> Vec<String> {
+        let (records, state, codec) = forked(20);
+        let log = MemoryLog::with_clock(|| 0);
+        log.writer().unwrap().append(records[from..].to_vec()).await;
+        let what = Recall { head: *state.head(), since_ms: 0, codec, max_keys: 1_000 };
+        let keyed = attempt(&log, &what).await.unwrap();
+        keyed.iter().map(|keyed| keyed.key.to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn only_what_stands_on_the_chain_is_remembered_wherever_the_window_begins() {
+        for from in 0..=95 {
+            // The first winner whose first record stands at or behind the window's beginning; a copy of an
+            // accepted record begins the chain as well as the record itself.
+            let all = recalled(from).await;
+            let last: Vec<String> = (0..20).map(|i| format!("won-{i}")).collect();
+            assert!(last.ends_with(&all), "from {from}: {all:?}");
+            let whole = (from.saturating_sub(1)).div_ceil(5);
+            assert!(all.len() >= 20 - whole, "from {from}: {all:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_not_where_it_must_be_is_no_empty_window() {
+        let (records, state, codec) = forked(3);
+        let log = MemoryLog::with_clock(|| 0);
+        log.writer().unwrap().append(records[..5].to_vec()).await;
+        let what = Recall { head: *state.head(), since_ms: 0, codec, max_keys: 1_000 };
+        assert!(matches!(attempt(&log, &what).await, Err(Missed::Head)));
+        assert!(attempt(&log, &Recall { since_ms: 1, ..what }).await.unwrap().is_empty());
     }
 }

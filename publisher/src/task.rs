@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::barrier::Resolver;
 use crate::deletions::Deletions;
-use crate::idempotency::{Index, Lookup, Remembered};
+use crate::idempotency::{Index, Remembered};
 use crate::job::Job;
 use crate::marker::Markers;
 use crate::metrics;
@@ -54,6 +54,8 @@ pub(crate) enum Done {
     Marked { nonce: u128, outcomes: Vec<Appended> },
     /// The log's end, as of a question with this number.
     End { asked: u64, reader: Option<Box<dyn LogReader>>, end: Result<Position, ReadError> },
+    /// A marker that was handed over at this time was stamped by the log.
+    Compared { handed_at: Instant, appended_at_ms: Option<i64> },
     /// The idempotency window, as of this state.
     Recalled { epoch: u64, keyed: Option<Vec<Remembered>> },
 }
@@ -103,6 +105,9 @@ pub struct WriterTask {
     pub(crate) ender: Ender,
     pub(crate) ours: Ours,
     pub(crate) skew: Skew,
+    /// Whether the clocks are being compared, and when at the earliest they are again.
+    pub(crate) comparing: bool,
+    pub(crate) compare_at: Option<Instant>,
     pub(crate) alarm: Option<Alarm>,
     pub(crate) caught_up: bool,
     pub(crate) schema_known: bool,
@@ -158,6 +163,8 @@ impl WriterTask {
             ender: Ender::default(),
             ours: Ours::default(),
             skew: Skew::default(),
+            comparing: false,
+            compare_at: None,
             alarm: None,
             caught_up: false,
             schema_known: false,
@@ -228,6 +235,10 @@ impl WriterTask {
                 Some(refusal) => {
                     let _ = waiter.send(Err(refusal));
                 }
+                None if self.markers.len() >= self.settings().max_requests => {
+                    let _ =
+                        waiter.send(Err(Refusal::Overloaded("too many linearizable reads wait")));
+                }
                 None => self.markers.wait(
                     self.handovers,
                     now + self.settings().linearize_timeout(),
@@ -258,90 +269,6 @@ impl WriterTask {
                 self.waiting.insert(job.seq, job);
             }
         }
-    }
-
-    /// What can be said before anything is evaluated.
-    fn at_the_door(&self, job: &Job, now: Instant) -> Option<Result<Written, Refusal>> {
-        if self.drain_by.is_some() {
-            return Some(Err(Refusal::ShuttingDown));
-        }
-        if let Some(key) = job.key() {
-            if self.keys_in_use.contains(key) {
-                return Some(Err(Refusal::KeyInUse));
-            }
-            if let Some(known) = self.remembered(job) {
-                return Some(known);
-            }
-            if !self.index_ready {
-                let why =
-                    "the Idempotency-Keys of the last day are still being read back from the log";
-                return Some(Err(Refusal::NotReady(why.into())));
-            }
-            if self.index.is_full() {
-                return Some(Err(Refusal::Overloaded(
-                    "no more Idempotency-Keys can be remembered; write without one, or wait until some are a day old",
-                )));
-            }
-        }
-        self.closed(now).map(Err)
-    }
-
-    /// The answer to a request that has made a commit already.
-    pub(crate) fn remembered(&self, job: &Job) -> Option<Result<Written, Refusal>> {
-        let idempotency = job.write.idempotency.as_ref().filter(|_| !job.write.dry_run)?;
-        match self.index.lookup(&idempotency.key, idempotency.request) {
-            Lookup::Unknown => None,
-            Lookup::Same(receipt) => Some(Ok(Written::Committed { receipt, replayed: true })),
-            Lookup::Other => Some(Err(Refusal::KeyReused)),
-        }
-    }
-
-    /// Why nothing can be known to be up to date now.
-    fn unreadable(&self) -> Option<Refusal> {
-        if self.drain_by.is_some() {
-            return Some(Refusal::ShuttingDown);
-        }
-        if let Some(alarm) = &self.alarm {
-            return Some(Refusal::LogUnavailable(alarm.detail.clone()));
-        }
-        if self.line.is_none() || !self.caught_up {
-            let why = "this server has not read the log to its end yet";
-            return Some(Refusal::NotReady(why.into()));
-        }
-        None
-    }
-
-    /// Why nothing is appended now, if so.
-    pub(crate) fn closed(&self, now: Instant) -> Option<Refusal> {
-        if let Some(alarm) = self.alarm.as_ref() {
-            return Some(Refusal::LogUnavailable(alarm.detail.clone()));
-        }
-        if let Some(alarm) = self.replica.alarm() {
-            return Some(Refusal::LogUnavailable(alarm.detail.clone()));
-        }
-        if self.line.is_none() || !self.caught_up {
-            let why = "this server has not read the log to its end yet";
-            return Some(Refusal::NotReady(why.into()));
-        }
-        if self.resolver.is_open() {
-            let why = "an earlier write's fate is open; writing goes on when the log answers again";
-            return Some(Refusal::LogUnavailable(why.into()));
-        }
-        if !self.schema_known {
-            return Some(Refusal::LogUnavailable(format!(
-                "the stream does not carry this build's commit schema, {}: readers could not read what it wrote; \
-                 write with the build that founded the stream, or one that carries the schema over",
-                headwater_schemas::commit_fingerprint()
-            )));
-        }
-        let ahead_ms = self.skew.ahead_ms(now, (self.clock)());
-        let most_ms = i64::try_from(self.settings().max_clock_ahead_ms).unwrap_or(i64::MAX);
-        (ahead_ms > most_ms).then(|| {
-            Refusal::LogUnavailable(format!(
-                "this machine's clock is {} s ahead of the log's; set it right and writing goes on",
-                ahead_ms / 1_000
-            ))
-        })
     }
 
     fn new_id(&self) -> CommitId {
@@ -454,6 +381,7 @@ impl WriterTask {
             self.markers.due(now),
             self.markers.deadline(),
             self.drain_by,
+            self.clocks_due(now),
         ];
         late.chain(due.into_iter().flatten()).min()
     }

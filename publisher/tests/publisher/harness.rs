@@ -13,7 +13,7 @@ use headwater_publisher::{
     Kind, Parts, Refusal, Settings, Write, Writer, Written, genesis, request_digest,
 };
 use headwater_replica::{Follow, History, Replica};
-use headwater_schemas::{Idempotency, Namespace};
+use headwater_schemas::{Idempotency, Namespace, marker_nonce};
 use headwater_server::Precondition;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -123,6 +123,11 @@ pub(crate) async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("did not come true within 10 s: {what}");
+}
+
+/// How many records of a log are no markers.
+pub(crate) fn commits_in(log: &MemoryLog) -> usize {
+    log.records().iter().filter(|record| marker_nonce(&record.bytes).is_none()).count()
 }
 
 pub(crate) fn namespace() -> Namespace {

@@ -1,5 +1,7 @@
 //! A linearizable read reflects every write acknowledged before it began, by any publisher.
 
+use std::sync::Arc;
+
 use headwater_api::Code;
 use headwater_log::{FaultPlan, Faulty};
 use headwater_publisher::Settings;
@@ -26,19 +28,17 @@ async fn reads_at_once_share_a_marker() {
     let reads = (0..500).map(|_| publisher.writer.linearize());
     assert!(futures::future::join_all(reads).await.iter().all(Result::is_ok));
     let markers = log.records().iter().filter(|r| marker_nonce(&r.bytes).is_some()).count();
-    assert!((1..=5).contains(&markers), "{markers} markers");
+    // One of them compared the clocks at the start.
+    assert!((2..=6).contains(&markers), "{markers} markers");
     assert_eq!(publisher.revision(), 0, "a marker is no commit");
 }
 
 #[tokio::test]
 async fn a_lost_marker_is_sent_again_and_in_the_end_the_read_fails() {
     let log = founded().await;
-    let faulty = std::sync::Arc::new(Faulty::new(
-        log.clone(),
-        FaultPlan { drop: 500, ..FaultPlan::NONE },
-        3,
-    ));
-    let publisher = publisher(faulty).await;
+    let faulty = Arc::new(Faulty::new(log.clone(), FaultPlan::NONE, 3));
+    let publisher = publisher(faulty.clone()).await;
+    faulty.set_plan(FaultPlan { drop: 500, ..FaultPlan::NONE });
     for _ in 0..20 {
         publisher.writer.linearize().await.unwrap();
     }
