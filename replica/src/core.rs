@@ -117,7 +117,7 @@ impl Core {
     /// Why a rung of the ladder did not hold: on a first start there is nothing to warn of.
     pub(crate) fn rung(&self, reason: String) {
         tracing::info!(%reason, "a rung of the ladder did not hold");
-        self.shared.account().last_error = Some(reason);
+        self.shared.account().rungs.push(reason);
     }
 
     /// A source speaks of a revision.
@@ -161,6 +161,7 @@ impl Core {
         let mut account = self.shared.account();
         account.source = source;
         account.last_error = None;
+        account.rungs.clear();
     }
 
     /// Takes a whole state. The caller has checked that it is on our chain and not older than what we have.

@@ -144,8 +144,18 @@ pub(crate) struct Account {
     pub(crate) source: Source,
     pub(crate) ignored: u64,
     pub(crate) last_error: Option<String>,
+    /// Why the rungs of the ladder above the one in use did not hold, until there is a state.
+    pub(crate) rungs: Vec<String>,
     /// The highest revision any source spoke of.
     pub(crate) known_revision: u64,
+}
+
+impl Account {
+    /// What stands in the way: one line a rung as long as there is no state, then the last error.
+    fn reasons(self) -> Option<String> {
+        let lines: Vec<String> = self.rungs.into_iter().chain(self.last_error).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
 }
 
 impl Shared {
@@ -212,7 +222,7 @@ impl Replica {
             source: account.source,
             ignored: account.ignored,
             alarm: self.alarm().map(|alarm| (*alarm).clone()),
-            last_error: account.last_error,
+            last_error: account.reasons(),
         }
     }
 
