@@ -17,6 +17,7 @@ log=$1 remove=$2; shift 2
 exec 3<&0
 "$@" </dev/null >>"$log" 2>&1 3<&- & program=$!
 echo "$program"
+exec 2>/dev/null
 (cat <&3 >/dev/null; kill -9 "$program" 2>/dev/null) & guard=$!
 wait "$program"; code=$?
 kill "$guard" 2>/dev/null

@@ -18,5 +18,9 @@
 
 pub mod broker;
 pub mod guarded;
+pub mod http;
+pub mod load;
+pub mod probe;
 pub mod process;
+pub mod stand;
 pub mod topic;

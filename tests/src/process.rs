@@ -19,7 +19,7 @@ pub struct Headwater {
     listen: String,
     launch: Launch,
     process: Guarded,
-    _logs: TempDir,
+    _logs: Option<TempDir>,
 }
 
 impl Headwater {
@@ -50,7 +50,30 @@ impl Headwater {
             environment.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let log = logs.path().join("headwater.log");
         let launch = Launch { command, environment, log, remove: None };
-        Self { listen, process: launch.start(), launch, _logs: logs }
+        Self { listen, process: launch.start(), launch, _logs: Some(logs) }
+    }
+
+    /// Starts `headwater serve` with data that nobody looks at, for a static, which is never dropped: the guard
+    /// removes its folder when the test ends. Waits until it is ready.
+    pub fn serve_forgotten(extra: &[&str]) -> Self {
+        let dir = tempfile::Builder::new().prefix("headwater-shared-").tempdir();
+        let dir = dir.expect("a folder").keep();
+        let listen = format!("127.0.0.1:{}", free_port());
+        let data = dir.join("data").display().to_string();
+        let binary = binary().display().to_string();
+        let mut command = vec![&*binary, "serve", "--data", &data, "--listen", &listen];
+        command.extend_from_slice(extra);
+        let command = command.into_iter().map(str::to_owned).collect();
+        let log = dir.join("headwater.log");
+        let launch = Launch { command, environment: Vec::new(), log, remove: Some(dir) };
+        let mut server = Self { listen, process: launch.start(), launch, _logs: None };
+        server.wait_until_ready(READY);
+        server
+    }
+
+    /// Where it listens: `127.0.0.1:port`.
+    pub fn host(&self) -> &str {
+        &self.listen
     }
 
     /// Where it answers: `http://127.0.0.1:port`.
@@ -140,7 +163,7 @@ impl Headwater {
 /// # Panics
 /// When it is not there; the message says how to build it.
 pub fn binary() -> PathBuf {
-    let binary = std::env::var_os("HEADWATER_BIN").map_or_else(beside_the_test, PathBuf::from);
+    let binary = std::env::var_os("HEADWATER_BIN").map_or_else(|| beside_the_test("headwater"), PathBuf::from);
     assert!(
         binary.is_file(),
         "there is no headwater binary at {}: run `make build`, or set HEADWATER_BIN to one",
@@ -149,11 +172,11 @@ pub fn binary() -> PathBuf {
     binary
 }
 
-/// `<target>/release/deps/<test>` → `<target>/release/headwater`.
-fn beside_the_test() -> PathBuf {
+/// `<target>/release/deps/<test>` → `<target>/release/<name>`.
+pub(crate) fn beside_the_test(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows where it is");
     let folder = test.parent().and_then(Path::parent).unwrap_or(Path::new("."));
-    folder.join("headwater")
+    folder.join(name)
 }
 
 /// The status of a plain GET; none when nobody answers within a second.

@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::{FutureExt, StreamExt};
-use headwater_log::Seek;
 use headwater_schemas::{Position, Record};
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -31,7 +30,6 @@ pub(crate) struct Consumer {
     /// Present until it is dropped.
     client: Option<StreamConsumer<Context>>,
     topic: String,
-    timeout: std::time::Duration,
     /// A second assignment of a consumer may show records of the first; so there is only one.
     assigned: AtomicBool,
 }
@@ -41,12 +39,7 @@ impl Consumer {
     pub(crate) fn new(settings: &KafkaSettings) -> KafkaResult<Self> {
         let client: StreamConsumer<Context> =
             consumer_config(settings).create_with_context(Context::default())?;
-        Ok(Self {
-            client: Some(client),
-            topic: settings.topic(),
-            timeout: settings.socket_timeout,
-            assigned: AtomicBool::new(false),
-        })
+        Ok(Self { client: Some(client), topic: settings.topic(), assigned: AtomicBool::new(false) })
     }
 
     fn client(&self) -> KafkaResult<&StreamConsumer<Context>> {
@@ -66,39 +59,6 @@ impl Consumer {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.topic, PARTITION, Offset::Offset(offset))?;
         self.client()?.assign(&list)
-    }
-
-    /// The first position and the one behind the last, as the leader gives them. Blocks.
-    pub(crate) fn bounds(&self) -> KafkaResult<(Position, Position)> {
-        let client = self.client()?;
-        let (low, high) = client.fetch_watermarks(&self.topic, PARTITION, self.timeout)?;
-        Ok((position(low), position(high)))
-    }
-
-    /// Where that is; asks the leader in any case, so that an answer also says that it lives. Blocks.
-    pub(crate) fn resolve(&self, to: Seek) -> KafkaResult<Position> {
-        let (low, high) = self.bounds()?;
-        match to {
-            Seek::Oldest => Ok(low),
-            Seek::Newest => Ok(high),
-            Seek::At(position) => Ok(position),
-            Seek::BeforeTime(at_ms) => Ok(self.at_time(at_ms)?.unwrap_or(high)),
-        }
-    }
-
-    /// The first record appended at or after a time; none when there is no such record yet.
-    fn at_time(&self, at_ms: i64) -> KafkaResult<Option<Position>> {
-        // Kafka takes negative times for its own signs.
-        let at_ms = at_ms.max(0);
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.topic, PARTITION, Offset::Offset(at_ms))?;
-        let found = self.client()?.offsets_for_times(list, self.timeout)?;
-        let Some(found) = found.find_partition(&self.topic, PARTITION) else { return Ok(None) };
-        found.error()?;
-        match found.offset() {
-            Offset::Offset(offset) => Ok(Some(position(offset))),
-            _ => Ok(None),
-        }
     }
 
     /// What is there now, if anything.
@@ -159,7 +119,8 @@ fn consumer_config(settings: &KafkaSettings) -> ClientConfig {
     config
 }
 
-fn position(offset: i64) -> Position {
+/// Where an offset stands.
+pub(crate) fn position(offset: i64) -> Position {
     Position(u64::try_from(offset).unwrap_or(0))
 }
 

@@ -23,6 +23,7 @@
 //! Clients of librdkafka can take seconds to close, so each is closed on a thread of its own, never on a worker
 //! of the runtime.
 
+mod asker;
 mod client;
 mod consumer;
 mod error;
@@ -32,6 +33,7 @@ mod policy;
 mod producer;
 mod reader;
 mod settings;
+mod standing;
 mod topic;
 mod writer;
 

@@ -6,6 +6,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use headwater_log::{Identity, Log, LogReader, LogWriter, ReadError};
 
+use crate::asker::{Asker, Seen};
 use crate::client::blocking;
 use crate::error::KafkaOpenError;
 use crate::reader::KafkaReader;
@@ -18,6 +19,7 @@ use crate::writer::KafkaWriter;
 pub struct KafkaLog {
     identity: Identity,
     settings: Arc<KafkaSettings>,
+    asker: Arc<Asker>,
     writer: Option<Arc<KafkaWriter>>,
 }
 
@@ -29,14 +31,15 @@ impl KafkaLog {
     /// [`KafkaOpenError`]; a topic that is not safe is refused with all its faults and their cures.
     pub async fn open(settings: KafkaSettings) -> Result<Arc<Self>, KafkaOpenError> {
         let settings = checked(settings)?;
-        let seen = topic::find_or_create(&settings, settings.create).await?;
+        let asker = asker(&settings)?;
+        let seen = topic::find_or_create(&settings, &asker, settings.create).await?;
         topic::verify(&settings, &seen).await?;
         let writer = {
             let settings = Arc::clone(&settings);
             blocking(move || KafkaWriter::new(&settings)).await
         };
         let writer = writer.map_err(|error| KafkaOpenError::Client(error.to_string()))?;
-        Ok(Self::over(settings, seen.cluster_id, Some(Arc::new(writer))))
+        Ok(Self::over(settings, asker, seen, Some(Arc::new(writer))))
     }
 
     /// Opens the log to read it only. The topic is never made, and its policy not checked: that is for those who
@@ -46,24 +49,31 @@ impl KafkaLog {
     /// [`KafkaOpenError`].
     pub async fn open_read_only(settings: KafkaSettings) -> Result<Arc<Self>, KafkaOpenError> {
         let settings = checked(settings)?;
-        let seen = topic::find_or_create(&settings, false).await?;
-        Ok(Self::over(settings, seen.cluster_id, None))
+        let asker = asker(&settings)?;
+        let seen = topic::find_or_create(&settings, &asker, false).await?;
+        Ok(Self::over(settings, asker, seen, None))
     }
 
     fn over(
         settings: Arc<KafkaSettings>,
-        cluster_id: Option<String>,
+        asker: Arc<Asker>,
+        seen: Seen,
         writer: Option<Arc<KafkaWriter>>,
     ) -> Arc<Self> {
         let place = format!("{}@{}", settings.topic(), settings.brokers);
-        let identity = Identity { kind: "kafka", place, cluster_id };
-        Arc::new(Self { identity, settings, writer })
+        let identity = Identity { kind: "kafka", place, cluster_id: seen.cluster_id };
+        Arc::new(Self { identity, settings, asker, writer })
     }
 
     /// What it was opened with.
     pub fn settings(&self) -> &KafkaSettings {
         &self.settings
     }
+}
+
+fn asker(settings: &KafkaSettings) -> Result<Arc<Asker>, KafkaOpenError> {
+    let asker = Asker::new(settings).map_err(|error| KafkaOpenError::Client(error.to_string()))?;
+    Ok(Arc::new(asker))
 }
 
 fn checked(settings: KafkaSettings) -> Result<Arc<KafkaSettings>, KafkaOpenError> {
@@ -79,7 +89,7 @@ impl Log for KafkaLog {
     fn reader(&self) -> BoxFuture<'_, Result<Box<dyn LogReader>, ReadError>> {
         async {
             let (identity, settings) = (self.identity.clone(), Arc::clone(&self.settings));
-            let reader = KafkaReader::open(identity, settings).await?;
+            let reader = KafkaReader::open(identity, settings, Arc::clone(&self.asker)).await?;
             Ok(Box::new(reader) as Box<dyn LogReader>)
         }
         .boxed()

@@ -51,13 +51,15 @@ pub(crate) struct Producer {
     /// Present until it is dropped.
     client: Option<ThreadedProducer<Reports>>,
     topic: String,
+    max_record_bytes: usize,
 }
 
 impl Producer {
     /// Makes one. Connects in the background.
     pub(crate) fn new(settings: &KafkaSettings) -> KafkaResult<Self> {
         let client = producer_config(settings).create_with_context(Reports::default())?;
-        Ok(Self { client: Some(client), topic: settings.topic() })
+        let max_record_bytes = usize::try_from(settings.max_record_bytes()).unwrap_or(usize::MAX);
+        Ok(Self { client: Some(client), topic: settings.topic(), max_record_bytes })
     }
 
     /// Learns where the topic is, so that the first record need not wait for that. Blocks; its failure is not
@@ -76,6 +78,12 @@ impl Producer {
         let Some(client) = &self.client else {
             return Handover::Done(Appended::Refused("the producer has ended".into()));
         };
+        let (size, most) = (record.len(), self.max_record_bytes);
+        if size > most {
+            metrics::error("append");
+            let why = format!("a record of {size} bytes is larger than the log's {most}");
+            return Handover::Done(Appended::Refused(why));
+        }
         let (waits, report) = oneshot::channel();
         let ticket = Box::new(Ticket { waits, since: Instant::now() });
         let message: BaseRecord<'_, (), [u8], Box<Ticket>> =
@@ -84,7 +92,7 @@ impl Producer {
             Ok(()) => Handover::Pending(report),
             Err((error, _)) => {
                 metrics::error("append");
-                Handover::Done(not_taken(&error, record.len()))
+                Handover::Done(not_taken(&error, size))
             }
         }
     }
@@ -111,7 +119,7 @@ fn producer_config(settings: &KafkaSettings) -> ClientConfig {
         .set("linger.ms", "0")
         .set("compression.type", "none")
         .set("message.timeout.ms", millis(settings.message_timeout))
-        .set("message.max.bytes", settings.max_record_bytes().to_string())
+        .set("message.max.bytes", settings.max_message_bytes.to_string())
         // What may wait for the brokers: more is refused.
         .set("queue.buffering.max.messages", "20000")
         .set("queue.buffering.max.kbytes", "65536");

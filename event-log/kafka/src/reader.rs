@@ -11,10 +11,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::asker::Asker;
 use crate::client::blocking;
 use crate::consumer::{Consumer, Event};
 use crate::metrics;
 use crate::settings::KafkaSettings;
+use crate::standing::Standing;
 
 /// A wait that is longer than a clock can count.
 const FOR_EVER: Duration = Duration::from_secs(86_400 * 365);
@@ -24,30 +26,21 @@ const FOR_EVER: Duration = Duration::from_secs(86_400 * 365);
 pub(crate) struct KafkaReader {
     identity: Identity,
     settings: Arc<KafkaSettings>,
+    asker: Arc<Asker>,
     consumer: Arc<Consumer>,
     next: Position,
     started: bool,
-    at_end: bool,
-    /// Whether somebody has been told that it is at the end.
-    told_end: bool,
-    doubt: Option<Doubt>,
+    standing: Standing,
     /// Stays until the next seek: what follows is not what the reader was asked for.
     fault: Option<ReadError>,
-    /// A question to the leader, under way.
-    asking: Option<JoinHandle<Result<(Position, Position), KafkaError>>>,
+    asking: Option<Question>,
 }
 
-/// What the leader is to be asked, once there is nothing left to read.
-#[derive(Debug)]
-enum Doubt {
-    /// Is this the end? Asked again on the way there, because the word that it is comes only after a fetch that
-    /// found nothing.
-    CatchingUp {
-        /// The end it gave last; on this side of it there is nothing to ask.
-        goal: Option<Position>,
-    },
-    /// Are you there?
-    Down(String),
+/// A question to the leader, under way.
+struct Question {
+    /// Where the reader stood when it asked.
+    asked: Position,
+    answer: JoinHandle<Result<(Position, Position), KafkaError>>,
 }
 
 impl KafkaReader {
@@ -55,25 +48,21 @@ impl KafkaReader {
     pub(crate) async fn open(
         identity: Identity,
         settings: Arc<KafkaSettings>,
+        asker: Arc<Asker>,
     ) -> Result<Self, ReadError> {
-        let opened = {
-            let settings = Arc::clone(&settings);
-            blocking(move || {
-                let consumer = Consumer::new(&settings)?;
-                let next = consumer.resolve(Seek::Oldest)?;
-                Ok((Arc::new(consumer), next))
-            })
+        let opened = async {
+            let next = Arc::clone(&asker).resolve(Seek::Oldest).await?;
+            Ok((next, fresh(&settings).await?))
         };
-        let (consumer, next) = opened.await.map_err(|error| unavailable(&identity, &error))?;
+        let (next, consumer) = opened.await.map_err(|error| unavailable(&identity, &error))?;
         Ok(Self {
             identity,
             settings,
+            asker,
             consumer,
             next,
             started: false,
-            at_end: false,
-            told_end: false,
-            doubt: Some(Doubt::CatchingUp { goal: None }),
+            standing: Standing::unknown(),
             fault: None,
             asking: None,
         })
@@ -83,29 +72,29 @@ impl KafkaReader {
         let deadline = Instant::now() + wait.min(FOR_EVER);
         self.start().await?;
         loop {
-            // From here to the return nothing waits: a cancelled read has taken nothing.
-            let records = self.drain(max_bytes);
+            // Nothing waits between a record taken and the return: a cancelled read has taken nothing.
+            let mut records = Vec::new();
+            self.drain(&mut records, max_bytes);
             if !records.is_empty() {
                 return Ok(self.give(records));
             }
             if let Some(fault) = &self.fault {
                 return Err(fault.clone());
             }
-            if self.at_end && !self.told_end {
+            if self.standing.is_news() {
                 return Ok(self.give(Vec::new()));
             }
             self.ask();
             tokio::select! {
                 biased;
                 event = self.consumer.event() => {
-                    let mut records = Vec::new();
                     self.note(event, &mut records);
                     if !records.is_empty() {
-                        records.extend(self.drain(max_bytes.saturating_sub(bytes(&records))));
+                        self.drain(&mut records, max_bytes);
                         return Ok(self.give(records));
                     }
                 }
-                answer = answer(&mut self.asking) => self.answered(answer)?,
+                (asked, answer) = answer(&mut self.asking) => self.answered(asked, answer)?,
                 () = tokio::time::sleep_until(deadline) => return self.nothing(),
             }
         }
@@ -123,34 +112,26 @@ impl KafkaReader {
         Ok(())
     }
 
-    /// Takes what is there, up to about `max_bytes`.
-    fn drain(&mut self, max_bytes: usize) -> Vec<Record> {
-        let mut records = Vec::new();
-        let mut left = max_bytes;
-        while left > 0 || records.is_empty() {
-            // What follows a fault is not what follows the last record.
-            let ready = if self.fault.is_none() { self.consumer.ready() } else { None };
-            let Some(event) = ready else { break };
+    /// Takes what is there, until `records` holds about `max_bytes`; at least one.
+    fn drain(&mut self, records: &mut Vec<Record>, max_bytes: usize) {
+        let mut left = max_bytes.saturating_sub(bytes(records));
+        // What follows a fault is not what follows the last record.
+        while self.fault.is_none() && (left > 0 || records.is_empty()) {
+            let Some(event) = self.consumer.ready() else { break };
             let before = records.len();
-            self.note(event, &mut records);
+            self.note(event, records);
             left = left.saturating_sub(bytes(&records[before..]));
         }
-        records
     }
 
     fn note(&mut self, event: Event, records: &mut Vec<Record>) {
         match event {
             Event::Record(record) => {
                 self.next = record.position.next();
-                (self.at_end, self.told_end) = (false, false);
-                if matches!(self.doubt, Some(Doubt::Down(_))) {
-                    self.doubt = None;
-                }
+                self.standing.record();
                 records.push(record);
             }
-            Event::End => {
-                (self.at_end, self.doubt) = (true, None);
-            }
+            Event::End => self.standing.end(),
             Event::Trouble(error) => self.trouble(&error),
         }
     }
@@ -175,80 +156,68 @@ impl KafkaReader {
             }
             _ => {
                 metrics::error("read");
-                self.at_end = false;
-                self.doubt = Some(Doubt::Down(format!("{}: {detail}", self.identity.place)));
+                self.standing.lost(format!("{}: {detail}", self.identity.place));
             }
         }
     }
 
     /// Asks the leader, if there is a doubt and no question under way.
     fn ask(&mut self) {
-        let worth_it = match &self.doubt {
-            None => false,
-            Some(Doubt::Down(_)) => true,
-            Some(Doubt::CatchingUp { goal }) => goal.is_none_or(|goal| self.next >= goal),
-        };
-        if worth_it && self.asking.is_none() {
-            let consumer = Arc::clone(&self.consumer);
-            self.asking = Some(tokio::task::spawn_blocking(move || consumer.bounds()));
+        if self.asking.is_none() && self.standing.asks(self.next) {
+            let answer = tokio::spawn(Arc::clone(&self.asker).bounds());
+            self.asking = Some(Question { asked: self.next, answer });
         }
     }
 
     fn answered(
         &mut self,
+        asked: Position,
         answer: Result<(Position, Position), KafkaError>,
     ) -> Result<(), ReadError> {
         match answer {
-            Ok((_, end)) if end == self.next => {
-                (self.at_end, self.doubt) = (true, None);
-                Ok(())
-            }
             Ok((_, end)) => {
-                // Behind its answer already: the log has grown since.
-                let goal = (end > self.next).then_some(end);
-                self.doubt = Some(Doubt::CatchingUp { goal });
+                self.standing.answered(asked, self.next, end);
                 Ok(())
             }
             Err(error) => {
                 metrics::error("read");
                 let detail = format!("{}: {error}", self.identity.place);
-                self.at_end = false;
-                self.doubt = Some(Doubt::Down(detail.clone()));
+                self.standing.lost(detail.clone());
                 Err(ReadError::Unavailable(detail))
             }
         }
     }
 
     fn give(&mut self, records: Vec<Record>) -> Batch {
-        self.told_end = self.at_end;
-        Batch { records, next: self.next, at_end: self.at_end }
+        self.standing.told();
+        Batch { records, next: self.next, at_end: self.standing.at_end() }
     }
 
     fn nothing(&mut self) -> Result<Batch, ReadError> {
-        match &self.doubt {
-            Some(Doubt::Down(detail)) => Err(ReadError::Unavailable(detail.clone())),
-            _ => Ok(self.give(Vec::new())),
+        match self.standing.down() {
+            Some(detail) => Err(ReadError::Unavailable(detail.to_owned())),
+            None => Ok(self.give(Vec::new())),
         }
     }
 
     async fn go(&mut self, to: Seek) -> Result<Position, ReadError> {
-        let (settings, consumer) = (Arc::clone(&self.settings), Arc::clone(&self.consumer));
-        let found = blocking(move || {
-            let next = consumer.resolve(to)?;
-            let used = consumer.is_assigned();
-            Ok((next, if used { Arc::new(Consumer::new(&settings)?) } else { consumer }))
-        });
+        let found = async {
+            let next = Arc::clone(&self.asker).resolve(to).await?;
+            let used = self.consumer.is_assigned();
+            Ok((next, if used { Some(fresh(&self.settings).await?) } else { None }))
+        };
         let (next, consumer) = found.await.map_err(|error| unavailable(&self.identity, &error))?;
-        (self.consumer, self.next, self.started) = (consumer, next, false);
-        (self.at_end, self.told_end) = (false, false);
-        self.doubt = Some(Doubt::CatchingUp { goal: None });
+        if let Some(consumer) = consumer {
+            self.consumer = consumer;
+        }
+        (self.next, self.started) = (next, false);
+        self.standing = Standing::unknown();
         (self.fault, self.asking) = (None, None);
         Ok(next)
     }
 
     async fn last(&self) -> Result<Position, ReadError> {
-        let consumer = Arc::clone(&self.consumer);
-        let bounds = blocking(move || consumer.bounds()).await;
+        let bounds = Arc::clone(&self.asker).bounds().await;
         bounds.map(|(_, end)| end).map_err(|error| unavailable(&self.identity, &error))
     }
 }
@@ -275,18 +244,21 @@ impl LogReader for KafkaReader {
     }
 }
 
-/// The answer to a question under way; for ever when there is none.
+/// A new consumer. Its threads take a moment to start.
+async fn fresh(settings: &Arc<KafkaSettings>) -> Result<Arc<Consumer>, KafkaError> {
+    let settings = Arc::clone(settings);
+    blocking(move || Consumer::new(&settings).map(Arc::new)).await
+}
+
+/// The answer to a question under way, and where it was asked; for ever when there is none.
 async fn answer(
-    asking: &mut Option<JoinHandle<Result<(Position, Position), KafkaError>>>,
-) -> Result<(Position, Position), KafkaError> {
-    match asking {
-        None => std::future::pending().await,
-        Some(question) => {
-            let answer = question.await.unwrap_or(Err(KafkaError::Canceled));
-            *asking = None;
-            answer
-        }
-    }
+    asking: &mut Option<Question>,
+) -> (Position, Result<(Position, Position), KafkaError>) {
+    let Some(question) = asking else { return std::future::pending().await };
+    let answer = (&mut question.answer).await.unwrap_or(Err(KafkaError::Canceled));
+    let asked = question.asked;
+    *asking = None;
+    (asked, answer)
 }
 
 fn bytes(records: &[Record]) -> usize {

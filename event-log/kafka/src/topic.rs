@@ -5,38 +5,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::RDKafkaErrorCode;
 use tokio::time::Instant;
 
+use crate::asker::{Asker, Seen};
 use crate::client::{Context, bury, config};
 use crate::error::KafkaOpenError;
 use crate::policy::{self, Facts};
 use crate::settings::KafkaSettings;
 
-/// How often the brokers are asked for a topic that was just made, or is about to have a leader: they give no
-/// sign by themselves.
+/// How often the brokers are asked for a topic that was just made: they give no sign when all of them know it.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
-
-/// What the brokers say about themselves and the topic.
-#[derive(Debug, Clone)]
-pub(crate) struct Seen {
-    pub(crate) cluster_id: Option<String>,
-    brokers: Vec<i32>,
-    /// Its partitions and its fewest copies, when it exists.
-    topic: Option<(usize, usize)>,
-}
 
 /// Finds the topic, and makes it when it is absent and `create` allows it.
 ///
 /// # Errors
 /// [`KafkaOpenError`].
 pub(crate) async fn find_or_create(
-    settings: &Arc<KafkaSettings>,
+    settings: &KafkaSettings,
+    asker: &Arc<Asker>,
     create: bool,
 ) -> Result<Seen, KafkaOpenError> {
-    let looker = Looker::new(settings)?;
-    let seen = looker.look(settings.connect_timeout).await?;
+    let seen = look(settings, asker).await?;
     if seen.topic.is_some() {
         return Ok(seen);
     }
@@ -53,7 +43,7 @@ pub(crate) async fn find_or_create(
     })?;
     let deadline = Instant::now() + settings.connect_timeout;
     loop {
-        let seen = looker.look(settings.connect_timeout).await?;
+        let seen = look(settings, asker).await?;
         if seen.topic.is_some() {
             return Ok(seen);
         }
@@ -65,14 +55,20 @@ pub(crate) async fn find_or_create(
     }
 }
 
+async fn look(settings: &KafkaSettings, asker: &Arc<Asker>) -> Result<Seen, KafkaOpenError> {
+    let waited = settings.connect_timeout;
+    Arc::clone(asker).look(waited).await.map_err(|detail| KafkaOpenError::Unreachable {
+        brokers: settings.brokers.clone(),
+        detail,
+        waited,
+    })
+}
+
 /// Checks everything that a log needs of its topic.
 ///
 /// # Errors
 /// [`KafkaOpenError::WrongTopic`] with every fault at once.
-pub(crate) async fn verify(
-    settings: &Arc<KafkaSettings>,
-    seen: &Seen,
-) -> Result<(), KafkaOpenError> {
+pub(crate) async fn verify(settings: &KafkaSettings, seen: &Seen) -> Result<(), KafkaOpenError> {
     let topic = settings.topic();
     let describe = |detail| KafkaOpenError::Describe { topic: topic.clone(), detail };
     let configs = describe_configs(settings).await.map_err(describe)?;
@@ -80,83 +76,6 @@ pub(crate) async fn verify(
     let facts = Facts { brokers: seen.brokers.clone(), partitions, copies, configs };
     let faults = policy::faults(settings, &facts);
     if faults.is_empty() { Ok(()) } else { Err(KafkaOpenError::WrongTopic { topic, faults }) }
-}
-
-/// A client that only looks.
-struct Looker {
-    settings: Arc<KafkaSettings>,
-    client: Option<Arc<BaseConsumer<Context>>>,
-}
-
-impl Looker {
-    fn new(settings: &Arc<KafkaSettings>) -> Result<Self, KafkaOpenError> {
-        // Without a group, its own queue shows what it complains about.
-        let client = config(settings, "setup")
-            .create_with_context(Context::default())
-            .map_err(|error| KafkaOpenError::Client(error.to_string()))?;
-        Ok(Self { settings: Arc::clone(settings), client: Some(Arc::new(client)) })
-    }
-
-    async fn look(&self, patience: Duration) -> Result<Seen, KafkaOpenError> {
-        let unreachable = |detail| KafkaOpenError::Unreachable {
-            brokers: self.settings.brokers.clone(),
-            detail,
-            waited: patience,
-        };
-        let Some(client) = self.client.clone() else {
-            return Err(unreachable("closed".into()));
-        };
-        let topic = self.settings.topic();
-        tokio::task::spawn_blocking(move || {
-            look(&client, &topic, patience).map_err(|error| complaint(&client, &error))
-        })
-        .await
-        .unwrap_or_else(|error| Err(error.to_string()))
-        .map_err(unreachable)
-    }
-}
-
-impl Drop for Looker {
-    fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            bury(client, drop);
-        }
-    }
-}
-
-fn look(client: &BaseConsumer<Context>, topic: &str, patience: Duration) -> KafkaResult<Seen> {
-    let deadline = std::time::Instant::now() + patience;
-    loop {
-        let left = deadline.saturating_duration_since(std::time::Instant::now());
-        let metadata = client.fetch_metadata(Some(topic), left.max(ASK_AGAIN))?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic);
-        let error = found.and_then(|found| found.error()).map(RDKafkaErrorCode::from);
-        let shape = found.filter(|found| !found.partitions().is_empty()).map(|found| {
-            let copies = found.partitions().iter().map(|part| part.replicas().len()).min();
-            (found.partitions().len(), copies.unwrap_or_default())
-        });
-        match error {
-            Some(RDKafkaErrorCode::UnknownTopicOrPartition) | None => {
-                let brokers = metadata.brokers().iter().map(|broker| broker.id()).collect();
-                let cluster_id = client.client().fetch_cluster_id(left.max(ASK_AGAIN));
-                return Ok(Seen { cluster_id, brokers, topic: shape });
-            }
-            // Just made: its leader is being elected.
-            Some(RDKafkaErrorCode::LeaderNotAvailable) if !left.is_zero() => {
-                std::thread::sleep(ASK_AGAIN);
-            }
-            Some(code) => return Err(KafkaError::MetadataFetch(code)),
-        }
-    }
-}
-
-/// The most telling word there is about a failure.
-fn complaint(client: &BaseConsumer<Context>, error: &KafkaError) -> String {
-    // What it complains about waits in its queue until somebody looks.
-    for _ in 0..16 {
-        drop(client.poll(Duration::ZERO));
-    }
-    client.context().last_error().unwrap_or_else(|| error.to_string())
 }
 
 /// A client that makes and describes topics.
