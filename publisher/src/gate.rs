@@ -24,7 +24,9 @@ impl WriterTask {
             if !self.index_ready {
                 let why =
                     "the Idempotency-Keys of the last day are still being read back from the log";
-                return Some(Err(Refusal::NotReady(why.into())));
+                // What keeps writing closed for longer is the better answer.
+                let closed = self.closed(now);
+                return Some(Err(closed.unwrap_or(Refusal::NotReady(why.into()))));
             }
             if self.index.is_full() {
                 return Some(Err(Refusal::Overloaded(
