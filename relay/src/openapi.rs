@@ -1,9 +1,112 @@
-//! The OpenAPI document.
+//! The OpenAPI document of the whole API: reads from the handlers themselves, writes and health from descriptions
+//! beside them, so that one page says all that a server answers.
+
+mod health;
+mod writes;
+
 use utoipa::OpenApi;
-/// x
+
+/// Who serves what is told by the handlers; the bodies by the API's own types.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Headwater",
+        description = "Event-streamed configuration. Every answer carries Headwater-Revision, the revision of the state \
+                       it was read from, and Headwater-Stream, the stream id. Errors are problems (RFC 9457): decide by \
+                       their code. Unknown parameters are refused. Every read and follow call takes stream=<id>, and \
+                       answers 409 wrong_stream when this server serves another one."
+    ),
+    paths(
+        crate::http::config::get,
+        crate::http::list::get,
+        crate::http::namespaces::get,
+        crate::http::commits::get,
+        crate::http::status::get,
+        crate::http::images::latest,
+        crate::http::images::by_name,
+        crate::http::openapi::get,
+        crate::stream::get,
+        writes::put,
+        writes::delete,
+        writes::commit,
+        health::healthz,
+        health::readyz,
+        health::metrics,
+    ),
+    components(schemas(crate::reading::Consistency)),
+    tags(
+        (name = "read", description = "What is now"),
+        (name = "write", description = "Commits, whole or not at all"),
+        (name = "follow", description = "What comes"),
+        (name = "operate", description = "How this server is"),
+    )
+)]
+struct Paths;
+
+/// The document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    headwater_api::Components::openapi()
+    let mut document = Paths::openapi();
+    document.merge(headwater_api::Components::openapi());
+    document
 }
+
+/// The document as text: the same at every call, so that it can be compared with the one on file.
 pub(crate) fn json() -> String {
-    document().to_pretty_json().unwrap_or_default()
+    // A document of strings and numbers always serialises.
+    document().to_pretty_json().unwrap_or_default() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOLDEN: &str = include_str!("../../api/openapi.json");
+
+    #[test]
+    fn the_document_on_file_is_the_one_that_is_served() {
+        if std::env::var_os("HEADWATER_BLESS").is_some() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../api/openapi.json");
+            std::fs::write(path, json()).unwrap();
+            return;
+        }
+        assert!(
+            json() == GOLDEN,
+            "api/openapi.json is not what is served: run this test with HEADWATER_BLESS=1"
+        );
+    }
+
+    #[test]
+    fn the_document_is_openapi_3_1_and_names_every_route() {
+        let document: serde_json::Value = serde_json::from_str(&json()).unwrap();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+        let methods = |path: &str| -> Vec<String> {
+            document["paths"][path].as_object().unwrap().keys().cloned().collect()
+        };
+        assert_eq!(methods("/v1/config/{ns}/{key}"), ["delete", "get", "put"]);
+        assert_eq!(methods("/v1/commits"), ["get", "post"]);
+        for path in [
+            "/v1/config/{ns}",
+            "/v1/namespaces",
+            "/v1/status",
+            "/v1/images/latest",
+            "/v1/images/{name}",
+            "/v1/stream",
+            "/openapi.json",
+            "/healthz",
+            "/readyz",
+            "/metrics",
+        ] {
+            assert_eq!(methods(path), ["get"], "{path}");
+        }
+    }
+
+    #[test]
+    fn every_reference_of_the_document_leads_somewhere() {
+        let document: serde_json::Value = serde_json::from_str(&json()).unwrap();
+        let text = document.to_string();
+        for reference in text.split("\"$ref\":\"#").skip(1) {
+            let pointer = reference.split('"').next().unwrap();
+            assert!(document.pointer(pointer).is_some(), "{pointer}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::relay::Desk;
 const DEFAULT_WAIT: Duration = Duration::from_secs(5);
 
 /// How fresh a read must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Consistency {
     /// As this server knows it.

@@ -30,6 +30,18 @@ pub(crate) struct Parameters {
 }
 
 /// Everything after a revision, and then whatever comes, until one of the two hangs up.
+#[utoipa::path(get, path = "/v1/stream", tag = "follow",
+    params(
+        ("after" = Option<u64>, Query, description = "The revision that the client has; the head by default. Above the head it waits"),
+        ("hash" = Option<String>, Query, description = "The chain hash at that revision, in hex"),
+        ("namespaces" = Option<String>, Query, description = "`a,b`: only what concerns them, filtered; `_schemas` belongs to every choice"),
+    ),
+    responses(
+        (status = 200, description = "Frames: a length (u32, little-endian), then Avro; heartbeats at once and every 5 s", content_type = "application/vnd.headwater.stream+avro", body = Vec<u8>),
+        (status = 409, description = "`wrong_chain`: the hash here is another", content_type = "application/problem+json", body = headwater_api::Problem),
+        (status = 410, description = "`revision_compacted` with `oldest_revision`: take an image", content_type = "application/problem+json", body = headwater_api::Problem),
+        (status = "default", description = "A problem", content_type = "application/problem+json", body = headwater_api::Problem),
+    ))]
 pub(crate) async fn get(
     State(desk): State<Arc<Desk>>,
     Query(query): Query<Parameters>,

@@ -32,6 +32,17 @@ const COMMIT_BYTES: usize = 512;
 const AHEAD: Duration = Duration::from_secs(1);
 
 /// A page of commits, ascending. The genesis is no commit of anybody's and is not listed; barriers are.
+#[utoipa::path(get, path = "/v1/commits", tag = "read",
+    params(
+        ("after" = Option<u64>, Query, description = "Only later revisions"),
+        ("actor" = Option<String>, Query, description = "Only commits of this actor"),
+        ("limit" = Option<u64>, Query, description = "1 to 1,000, 100 by default", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before; all pages of one cursor end at one revision"),
+    ),
+    responses(
+        (status = 200, description = "Whole commits, ascending; barriers, too", body = headwater_api::CommitsBody),
+        (status = "default", description = "A problem", content_type = "application/problem+json", body = headwater_api::Problem),
+    ))]
 pub(crate) async fn get(
     State(desk): State<Arc<Desk>>,
     Query(query): Query<Parameters>,

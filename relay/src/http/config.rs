@@ -31,6 +31,29 @@ pub(crate) struct Parameters {
 }
 
 /// The value of a key, as it is stored.
+#[utoipa::path(get, path = "/v1/config/{ns}/{key}", tag = "read",
+    params(
+        ("ns" = String, Path, description = "The namespace"),
+        ("key" = String, Path, description = "The key, percent-encoded; `/` and `%2F` are the same"),
+        ("at" = Option<String>, Query, description = "A revision or an RFC 3339 time; only the head is served yet"),
+        ("min_revision" = Option<u64>, Query, description = "Waits until this server has applied it"),
+        ("timeout" = Option<String>, Query, description = "How long to wait for min_revision: `<n>ms|s|m`, at most 60s, 5s by default"),
+        ("consistency" = Option<Consistency>, Query, description = "`linearizable` reflects every write acknowledged before the read, by any replica"),
+        ("If-None-Match" = Option<String>, Header, description = "An ETag that the client has: 304 when it still holds"),
+        ("Accept" = Option<String>, Header, description = "`application/vnd.headwater.entry+json` for the entry; anything else is ignored"),
+    ),
+    responses(
+        (status = 200, description = "The value as stored, with its own content type; or the entry",
+            content((Vec<u8> = "*/*"), (headwater_api::EntryBody = "application/vnd.headwater.entry+json")),
+            headers(
+                ("ETag" = String, description = "`\"<mod_revision>\"`; not with the entry"),
+                ("Last-Modified" = String, description = "The time of the commit that set it"),
+                ("Headwater-Version" = u64, description = "1, 2, 3 … since the key was created"),
+                ("Headwater-Create-Revision" = u64, description = "The revision that created the key"),
+            )),
+        (status = 304, description = "Not modified"),
+        (status = "default", description = "A problem", content_type = "application/problem+json", body = headwater_api::Problem),
+    ))]
 pub(crate) async fn get(
     State(desk): State<Arc<Desk>>,
     KeyPath { namespace, key }: KeyPath,

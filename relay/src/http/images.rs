@@ -34,6 +34,13 @@ const MAX_MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
 const TRAILER_BYTES: u64 = 56;
 
 /// The manifest of the announced image.
+#[utoipa::path(get, path = "/v1/images/latest", tag = "follow",
+    responses(
+        (status = 200, description = "The manifest", body = headwater_api::ManifestBody, headers(("ETag" = String))),
+        (status = 304, description = "Not modified"),
+        (status = 404, description = "`not_found`: none was cut yet", content_type = "application/problem+json", body = headwater_api::Problem),
+        (status = "default", description = "A problem", content_type = "application/problem+json", body = headwater_api::Problem),
+    ))]
 pub(crate) async fn latest(
     State(desk): State<Arc<Desk>>,
     _: Query<NoQuery>,
@@ -76,6 +83,19 @@ async fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// The wire form of an image, or a range of it.
+#[utoipa::path(get, path = "/v1/images/{name}", tag = "follow",
+    params(
+        ("name" = String, Path, description = "`<revision>-<hash>.hwi`, as the manifest says"),
+        ("Range" = Option<String>, Header, description = "One range of bytes"),
+        ("If-Range" = Option<String>, Header, description = "The ETag that the range belongs to"),
+    ),
+    responses(
+        (status = 200, description = "All of it; it never changes", content_type = "application/vnd.headwater.image", body = Vec<u8>, headers(("ETag" = String), ("Accept-Ranges" = String))),
+        (status = 206, description = "The range", content_type = "application/vnd.headwater.image", body = Vec<u8>, headers(("Content-Range" = String))),
+        (status = 304, description = "Not modified"),
+        (status = 416, description = "`range_not_satisfiable`", content_type = "application/problem+json", body = headwater_api::Problem),
+        (status = "default", description = "A problem", content_type = "application/problem+json", body = headwater_api::Problem),
+    ))]
 pub(crate) async fn by_name(
     State(desk): State<Arc<Desk>>,
     uri: Uri,

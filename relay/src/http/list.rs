@@ -35,6 +35,21 @@ const ENTRY_BYTES: usize = 256;
 const TAG_ENTRIES: usize = 10_000;
 
 /// A page of the entries of a namespace.
+#[utoipa::path(get, path = "/v1/config/{ns}", tag = "read",
+    params(
+        ("ns" = String, Path, description = "The namespace"),
+        ("prefix" = Option<String>, Query, description = "A byte prefix of keys; `db/` to stay inside `db`"),
+        ("keys_only" = Option<bool>, Query, description = "Entries without their values"),
+        ("at" = Option<String>, Query, description = "A revision or an RFC 3339 time; only the head is served yet"),
+        ("limit" = Option<u64>, Query, description = "1 to 1,000, 100 by default", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before; all pages of one cursor show one revision"),
+        ("If-None-Match" = Option<String>, Header, description = "An ETag that the client has: 304 when nothing under the prefix changed"),
+    ),
+    responses(
+        (status = 200, description = "In byte order of keys", body = headwater_api::ListBody, headers(("ETag" = String))),
+        (status = 304, description = "Not modified"),
+        (status = "default", description = "A problem", content_type = "application/problem+json", body = headwater_api::Problem),
+    ))]
 pub(crate) async fn get(
     State(desk): State<Arc<Desk>>,
     NamespacePath(namespace): NamespacePath,

@@ -19,6 +19,15 @@ pub(crate) struct Parameters {
 }
 
 /// A page of the namespaces that anybody ever wrote to. The system's own are not listed: nobody can read them here.
+#[utoipa::path(get, path = "/v1/namespaces", tag = "read",
+    params(
+        ("limit" = Option<u64>, Query, description = "1 to 1,000, 100 by default", minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before; all pages of one cursor show one revision"),
+    ),
+    responses(
+        (status = 200, description = "In byte order of names", body = headwater_api::NamespacesBody),
+        (status = "default", description = "A problem", content_type = "application/problem+json", body = headwater_api::Problem),
+    ))]
 pub(crate) async fn get(
     State(desk): State<Arc<Desk>>,
     Query(query): Query<Parameters>,

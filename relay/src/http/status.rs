@@ -12,6 +12,11 @@ use http::HeaderMap;
 use crate::relay::Desk;
 
 /// This server's own account.
+#[utoipa::path(get, path = "/v1/status", tag = "operate",
+    responses(
+        (status = 200, description = "As it is now", body = headwater_api::StatusBody),
+        (status = "default", description = "A problem", content_type = "application/problem+json", body = headwater_api::Problem),
+    ))]
 pub(crate) async fn get(State(desk): State<Arc<Desk>>, _: Query<NoQuery>) -> ApiResult<Response> {
     let (view, relay) = (desk.view()?, &desk.relay);
     let status = relay.replica.status();

@@ -1,0 +1,159 @@
+//! `GET /v1/commits`.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use headwater_replica::{CommitsPage, History, HistoryError, Settings};
+use headwater_schemas::{Commit, Hash, Head};
+use serde_json::{Value, json as value};
+
+use crate::chain::{delete, json};
+use crate::world::World;
+
+fn revisions(page: &Value) -> Vec<u64> {
+    page["commits"].as_array().unwrap().iter().map(|c| c["revision"].as_u64().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn commits_are_listed_whole_and_ascending_without_the_genesis() {
+    let mut world = World::new().await;
+    world.commit("ann", vec![json("n", "k", "{\"a\":1}")]).await;
+    world.commit("bob", vec![delete("n", "k")]).await;
+    world.commit("bob", vec![]).await;
+    let page = world.get("/v1/commits").await.json();
+    assert_eq!((revisions(&page), &page["next"]), (vec![1, 2, 3], &Value::Null));
+    let (first, second) = (&page["commits"][0], &page["commits"][1]);
+    assert_eq!(second["parent"], first["hash"]);
+    assert_eq!(
+        first["changes"],
+        value!([{"op": "put", "namespace": "n", "key": "k", "content_type": "application/json", "value": {"a": 1}, "version": 1}])
+    );
+    assert_eq!(second["changes"], value!([{"op": "delete", "namespace": "n", "key": "k"}]));
+    assert_eq!(
+        (&first["actor"], &first["reason"], &first["at"]),
+        (&value!("ann"), &value!("because"), &value!("2026-11-22T08:15:31.000Z"))
+    );
+    assert_eq!(first["attributes"], value!({"tool": "test"}));
+    assert_eq!(page["commits"][2]["changes"], value!([]));
+}
+
+#[tokio::test]
+async fn after_is_exclusive_and_actor_filters() {
+    let mut world = World::new().await;
+    for n in 1..=6 {
+        world.commit(if n % 2 == 0 { "bob" } else { "ann" }, vec![json("n", "k", "1")]).await;
+    }
+    assert_eq!(revisions(&world.get("/v1/commits?after=4").await.json()), [5, 6]);
+    assert_eq!(revisions(&world.get("/v1/commits?actor=bob").await.json()), [2, 4, 6]);
+    assert_eq!(revisions(&world.get("/v1/commits?after=2&actor=bob").await.json()), [4, 6]);
+    assert_eq!(revisions(&world.get("/v1/commits?actor=nobody").await.json()), [0u64; 0]);
+    assert_eq!(revisions(&world.get("/v1/commits?after=99").await.json()), [0u64; 0]);
+    let later = world.get("/v1/commits?namespace=n").await;
+    assert_eq!(later.problem(), (400, "invalid_request".into()));
+}
+
+#[tokio::test]
+async fn all_pages_of_a_cursor_end_at_the_head_of_the_first() {
+    let mut world = World::new().await;
+    world.each((0..5).map(|_| json("n", "k", "1"))).await;
+    let (mut path, mut seen) = ("/v1/commits?limit=2".to_owned(), Vec::new());
+    loop {
+        let answer = world.get(&path).await;
+        assert_eq!(answer.header("headwater-revision"), Some("5"));
+        seen.extend(revisions(&answer.json()));
+        world.commit("ann", vec![json("n", "k", "2")]).await;
+        let page = answer.json();
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/commits?limit=2&cursor={next}");
+    }
+    assert_eq!(seen, [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn without_history_what_left_the_tail_is_revision_compacted() {
+    let mut world = World::with(Settings { tail_bytes: 1, ..Settings::default() }, |_| {}).await;
+    world.each((0..5).map(|_| json("n", "k", "1"))).await;
+    let answer = world.get("/v1/commits").await;
+    assert_eq!(answer.problem(), (410, "revision_compacted".into()));
+    let oldest = answer.json()["oldest_revision"].as_u64().unwrap();
+    assert_eq!(revisions(&world.get(&format!("/v1/commits?after={oldest}")).await.json()), [5]);
+}
+
+/// History that holds what it was given.
+#[derive(Debug)]
+struct Fixed {
+    head: Head,
+    commits: Vec<(Hash, Commit)>,
+}
+
+impl History for Fixed {
+    fn head(&self) -> Option<Head> {
+        Some(self.head)
+    }
+
+    fn commits(
+        &self,
+        after: u64,
+        upto: u64,
+        actor: Option<&str>,
+        limit: usize,
+        _: usize,
+    ) -> BoxFuture<'_, Result<CommitsPage, HistoryError>> {
+        assert!(actor.is_none() && upto <= self.head.revision);
+        let wanted =
+            |(_, commit): &&(Hash, Commit)| commit.revision > after && commit.revision <= upto;
+        let commits: Vec<_> = self.commits.iter().filter(wanted).take(limit).cloned().collect();
+        let scanned_to = commits.last().map_or(upto, |(_, commit)| commit.revision);
+        Box::pin(async move { Ok(CommitsPage { commits, scanned_to }) })
+    }
+
+    fn last_change(&self, _: &str, _: &str, _: u64) -> BoxFuture<'_, Result<u64, HistoryError>> {
+        Box::pin(async { Ok(0) })
+    }
+}
+
+/// A world whose tail holds the last commit only; history is what `spoil` makes of the commits.
+async fn with_history(spoil: impl FnOnce(&mut Fixed)) -> World {
+    // The same commits as the world's own chain will hold.
+    let mut twin = World::new().await;
+    twin.each((0..6).map(|n| json("n", "k", &n.to_string()))).await;
+    let headwater_replica::TailRead::Items(items) = twin.replica.tail().after(0, usize::MAX) else {
+        panic!("the tail holds all")
+    };
+    let head = items.last().unwrap().head;
+    let commits = items.iter().map(|item| (item.head.hash, item.commit.clone())).collect();
+    let mut history = Fixed { head, commits };
+    spoil(&mut history);
+    let settings = Settings { tail_bytes: 1, ..Settings::default() };
+    let mut world = World::with(settings, |relay| relay.history = Some(Arc::new(history))).await;
+    world.each((0..6).map(|n| json("n", "k", &n.to_string()))).await;
+    assert_eq!(world.chain.state.head(), twin.chain.state.head());
+    world
+}
+
+#[tokio::test]
+async fn what_left_the_tail_comes_from_history() {
+    let world = with_history(|_| {}).await;
+    let page = world.get("/v1/commits?limit=4").await.json();
+    assert_eq!(revisions(&page), [1, 2, 3, 4]);
+    let next = page["next"].as_str().unwrap();
+    let rest = world.get(&format!("/v1/commits?limit=4&cursor={next}")).await.json();
+    assert_eq!((revisions(&rest), &rest["next"]), (vec![5, 6], &Value::Null));
+}
+
+#[tokio::test]
+async fn history_of_another_chain_is_not_served() {
+    let world = with_history(|history| history.head.hash = Hash([9; 32])).await;
+    assert_eq!(world.get("/v1/commits").await.problem(), (503, "not_ready".into()));
+}
+
+#[tokio::test]
+async fn history_that_is_behind_the_tail_is_not_ready_and_leaves_no_gap() {
+    let world = with_history(|history| {
+        history.commits.truncate(3);
+        let (hash, commit) = history.commits[2].clone();
+        history.head = Head { revision: commit.revision, hash, ..history.head };
+    })
+    .await;
+    assert_eq!(world.get("/v1/commits").await.problem(), (503, "not_ready".into()));
+}

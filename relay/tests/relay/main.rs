@@ -1,0 +1,12 @@
+//! The read side on a real socket: each row of the API, as a claim.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod chain;
+mod commits;
+mod images;
+mod lists;
+mod others;
+mod streams;
+mod values;
+mod wire;
+mod world;
