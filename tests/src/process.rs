@@ -163,7 +163,8 @@ impl Headwater {
 /// # Panics
 /// When it is not there; the message says how to build it.
 pub fn binary() -> PathBuf {
-    let binary = std::env::var_os("HEADWATER_BIN").map_or_else(|| beside_the_test("headwater"), PathBuf::from);
+    let binary = std::env::var_os("HEADWATER_BIN")
+        .map_or_else(|| beside_the_test("headwater"), PathBuf::from);
     assert!(
         binary.is_file(),
         "there is no headwater binary at {}: run `make build`, or set HEADWATER_BIN to one",

@@ -154,7 +154,7 @@ impl Stand {
     }
 }
 
-fn on<'a>(log: Log, stream: &'a str) -> Vec<&'a str> {
+fn on(log: Log, stream: &str) -> Vec<&str> {
     match log {
         Log::Embedded => vec!["--stream", stream],
         Log::Kafka => vec!["--stream", stream, "--kafka", broker::shared()],
