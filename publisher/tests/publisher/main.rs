@@ -9,5 +9,6 @@ mod harness;
 mod http;
 mod idempotency;
 mod linearize;
+mod metered;
 mod preconditions;
 mod storm;

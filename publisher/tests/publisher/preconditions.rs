@@ -1,13 +1,21 @@
 //! Preconditions held at the commit before, and a refusal is true.
 
+use std::future::ready;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use headwater_api::{Expected, Failure, Guard, ProposedOp};
 use headwater_publisher::{Kind, Refusal, Settings, Write};
+use headwater_replica::{CommitsPage, History, HistoryError};
+use headwater_schemas::Head;
 use headwater_server::Precondition;
 
 use crate::chain::audit;
 use crate::harness::{
     Gated, Publisher, change, delete, eventually, founded, namespace, publisher, put, text, write,
 };
+use crate::metered::Metered;
 
 fn conditional(write: Write, condition: Precondition) -> Write {
     Write { condition, ..write }
@@ -156,5 +164,72 @@ async fn a_refusal_reflects_what_was_acknowledged_elsewhere_before_it() {
         b.receipt(delete(&key)).await.unwrap();
         let missing = Refusal::KeyNotFound(namespace(), key.parse().unwrap());
         assert_eq!(a.receipt(delete(&key)).await, Err(missing));
+    }
+}
+
+#[tokio::test]
+async fn a_publisher_that_lags_refuses_nothing_by_what_it_has_not_read_yet() {
+    let log = founded().await;
+    let metered = Metered::new(log.clone());
+    let (here, behind) = (publisher(log.clone()).await, publisher(metered.clone()).await);
+    metered.close();
+    // The reader that waits already may still take one record.
+    here.put("filler", "1").await.unwrap();
+    here.put("k", "1").await.unwrap();
+    let writer = behind.writer.clone();
+    let gone = tokio::spawn(async move { writer.write(delete("k")).await });
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    assert!(!gone.is_finished(), "the key is there, and this publisher cannot know");
+    metered.open();
+    gone.await.unwrap().unwrap();
+    eventually("it is gone", || here.value("k").is_none()).await;
+}
+
+#[tokio::test]
+async fn a_deletion_before_this_process_came_is_asked_of_the_history() {
+    let log = founded().await;
+    let first = publisher(log.clone()).await;
+    first.put("b", "1").await.unwrap();
+    first.receipt(delete("b")).await.unwrap();
+    first.put("c", "1").await.unwrap();
+    let head = *first.replica.view().unwrap().head();
+    let settings = Settings { remembered_deletions: 0, ..Settings::default() };
+    let history = Arc::new(Told { head, deleted_at: 2 });
+    let publisher = Publisher::start(log, settings, Some(history)).await;
+    let based = |base| {
+        let mut set = write(Kind::Commit, vec![change("b", text("2"))]);
+        set.proposal.base_revision = Some(base);
+        set
+    };
+    let conflict = failure(Some(0), "b", Expected::BaseRevision(1), 0);
+    assert_eq!(publisher.receipt(based(1)).await, Err(Refusal::Conflict(vec![conflict])));
+    assert_eq!(publisher.receipt(based(2)).await.unwrap().revision, 4);
+}
+
+/// A history that knows of one deletion.
+#[derive(Debug)]
+struct Told {
+    head: Head,
+    deleted_at: u64,
+}
+
+impl History for Told {
+    fn head(&self) -> Option<Head> {
+        Some(self.head)
+    }
+
+    fn commits(
+        &self,
+        _: u64,
+        _: u64,
+        _: Option<&str>,
+        _: usize,
+        _: usize,
+    ) -> BoxFuture<'_, Result<CommitsPage, HistoryError>> {
+        ready(Ok(CommitsPage::default())).boxed()
+    }
+
+    fn last_change(&self, _: &str, _: &str, _: u64) -> BoxFuture<'_, Result<u64, HistoryError>> {
+        ready(Ok(self.deleted_at)).boxed()
     }
 }
