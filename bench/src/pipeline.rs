@@ -22,6 +22,8 @@ struct Line {
     server: Headwater,
     handle: headwater::Handle<u64>,
     runtime: tokio::runtime::Runtime,
+    changes: headwater::Subscription<u64>,
+    connection: Connection,
     next: u64,
     _client: headwater::Client,
     _data: tempfile::TempDir,
@@ -35,41 +37,44 @@ impl Line {
         let client =
             runtime.block_on(headwater::Client::builder().relay(server.url()).connect())?;
         let handle = client.namespace("bench")?.bind("value").default(0_u64).build();
-        Ok(Self { server, handle, runtime, next: 1, _client: client, _data: data })
+        let changes = handle.subscribe();
+        let connection = Connection::open(&address(&server))?;
+        Ok(Self {
+            server,
+            handle,
+            runtime,
+            changes,
+            connection,
+            next: 1,
+            _client: client,
+            _data: data,
+        })
     }
 
-    fn connect(&self) -> Result<Connection> {
-        Ok(Connection::open(&address(&self.server))?)
-    }
-
-    /// Puts one after the other and waits until this process's handle shows each; the median in nanoseconds.
-    fn puts_applied(&mut self, connection: &mut Connection, count: u64) -> Result<Samples> {
-        let mut samples = Samples::default();
-        let mut changes = self.handle.subscribe();
-        for _ in 0..count {
-            let value = self.next;
-            self.next += 1;
-            let began = Instant::now();
-            let status = connection.put("/v1/config/bench/value", &value.to_string())?;
-            if status >= 300 {
-                return Err(format!("a put was answered with {status}").into());
-            }
-            while *self.handle.load() != value {
-                self.runtime.block_on(changes.changed())?;
-            }
-            samples.push(began.elapsed());
+    /// Puts a value and waits until this process's handle shows it.
+    fn put_applied(&mut self) -> Result<Duration> {
+        let value = self.next;
+        self.next += 1;
+        let began = Instant::now();
+        let status = self.connection.put("/v1/config/bench/value", &value.to_string())?;
+        if status >= 300 {
+            return Err(format!("a put was answered with {status}").into());
         }
-        Ok(samples)
+        while *self.handle.load() != value {
+            self.runtime.block_on(self.changes.changed())?;
+        }
+        Ok(began.elapsed())
     }
 
-    fn reads(&self, connection: &mut Connection, count: usize) -> Result<f64> {
-        let mut samples = Samples::default();
-        for _ in 0..count {
-            let began = Instant::now();
-            connection.get("/healthz")?;
-            samples.push(began.elapsed());
-        }
-        Ok(samples.percentile(0.5))
+    fn warm(&mut self) -> Result<()> {
+        (0..WARM_PUTS).try_for_each(|_| self.put_applied().map(drop))
+    }
+
+    /// A request that does nothing, over the same connection.
+    fn nothing(&mut self) -> Result<Duration> {
+        let began = Instant::now();
+        self.connection.get("/healthz")?;
+        Ok(began.elapsed())
     }
 }
 
@@ -77,55 +82,64 @@ fn address(server: &Headwater) -> String {
     server.url().trim_start_matches("http://").to_owned()
 }
 
-/// Put → applied on the embedded log, beside fdatasync and round trips in the same rounds.
+/// Put → applied on the embedded log, one put, one fdatasync and one round trip in turn.
 pub(crate) fn embedded(report: &mut Report, rounds: usize) -> Result<()> {
     let mut line = Line::start(&[])?;
     let floors = tempfile::tempdir()?;
-    let mut connection = line.connect()?;
-    line.puts_applied(&mut connection, WARM_PUTS)?;
-    let (mut sync, mut trip, mut http, mut p50, mut p99, mut ratio) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut sync = floor::Sync::new(floors.path())?;
+    let mut trip = floor::Loopback::new()?;
+    line.warm()?;
+    let mut rows: [Vec<f64>; 6] = Default::default();
     for _ in 0..rounds {
-        let floor_sync = floor::fdatasync(floors.path(), 500)?;
-        let floor_trip = floor::loopback(5_000)?;
-        let puts = line.puts_applied(&mut connection, PUTS)?;
-        http.push(line.reads(&mut connection, 2_000)? / 1e3);
-        ratio.push(puts.percentile(0.5) / (floor_sync + floor_trip));
-        sync.push(floor_sync / 1e3);
-        trip.push(floor_trip / 1e3);
-        p50.push(puts.percentile(0.5) / 1e3);
-        p99.push(puts.percentile(0.99) / 1e3);
+        let mut samples: [Samples; 4] = Default::default();
+        for _ in 0..PUTS {
+            samples[0].push(sync.once()?);
+            samples[1].push(trip.once()?);
+            samples[2].push(line.nothing()?);
+            samples[3].push(line.put_applied()?);
+        }
+        let p50 = samples.each_ref().map(|samples| samples.percentile(0.5));
+        for (row, p50) in rows.iter_mut().zip(p50) {
+            row.push(p50 / 1e3);
+        }
+        rows[4].push(samples[3].percentile(0.99) / 1e3);
+        rows[5].push(p50[3] / (p50[0] + p50[1]));
     }
+    let [sync, trip, nothing, p50, p99, ratio] = rows;
     report.row("floor: append of 512 B + fdatasync, p50", "µs", sync, Aim::None);
     report.row("floor: loopback round trip, p50", "µs", trip, Aim::None);
-    report.row("HTTP round trip to the server (/healthz), p50", "µs", http, Aim::None);
+    report.row("HTTP round trip to the server (/healthz), p50", "µs", nothing, Aim::None);
     report.row("embedded: put → applied in another process, p50", "µs", p50, Aim::None);
     report.row("embedded: put → applied in another process, p99", "µs", p99, Aim::None);
     report.row("embedded: p50 ÷ sum of its floors", "×", ratio, Aim::AtMost(1.3));
     Ok(())
 }
 
-/// Put → applied over a Kafka broker, beside a raw produce → consume in the same rounds.
+/// Put → applied over a Kafka broker, one put and one raw produce → consume in turn.
 pub(crate) fn over_kafka(report: &mut Report, rounds: usize) -> Result<()> {
     let broker = kafka::broker();
     let bootstrap = broker.bootstrap();
     let mut raw = kafka::Raw::open(&bootstrap)?;
     raw.warm(20_000)?;
     let mut line = Line::start(&["--kafka", &bootstrap, "--stream", "bench"])?;
-    let mut connection = line.connect()?;
-    line.puts_applied(&mut connection, WARM_PUTS)?;
-    let (mut floor_p50, mut p50, mut p99, mut ratio) =
-        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut hops = floor::Loopback::new()?;
+    line.warm()?;
+    let mut rows: [Vec<f64>; 4] = Default::default();
     for _ in 0..rounds {
-        let raw = raw.round_trips(2_000)?.percentile(0.5);
-        let hops = floor::loopback(5_000)?;
-        let puts = line.puts_applied(&mut connection, PUTS)?;
-        ratio.push(puts.percentile(0.5) / (raw + hops));
-        floor_p50.push(raw / 1e3);
-        p50.push(puts.percentile(0.5) / 1e3);
-        p99.push(puts.percentile(0.99) / 1e3);
+        let mut samples: [Samples; 3] = Default::default();
+        for _ in 0..PUTS {
+            samples[0].push(raw.round_trip()?);
+            samples[1].push(hops.once()?);
+            samples[2].push(line.put_applied()?);
+        }
+        let p50 = samples.each_ref().map(|samples| samples.percentile(0.5));
+        rows[0].push(p50[0] / 1e3);
+        rows[1].push(p50[2] / 1e3);
+        rows[2].push(samples[2].percentile(0.99) / 1e3);
+        rows[3].push(p50[2] / (p50[0] + p50[1]));
     }
-    report.row("floor: Kafka, raw produce → consume, p50", "µs", floor_p50, Aim::None);
+    let [floor, p50, p99, ratio] = rows;
+    report.row("floor: Kafka, raw produce → consume, p50", "µs", floor, Aim::None);
     report.row("Kafka: put → applied in another process, p50", "µs", p50, Aim::None);
     report.row("Kafka: put → applied in another process, p99", "µs", p99, Aim::None);
     report.row("Kafka: p50 ÷ (raw + hops)", "×", ratio, Aim::AtMost(1.1));
@@ -155,7 +169,7 @@ fn load(line: &Line, writers: usize, time: Duration) -> Result<f64> {
     let counts = std::thread::scope(|scope| {
         let running: Vec<_> = (0..writers)
             .map(|writer| {
-                let (stop, connection) = (&stop, line.connect());
+                let (stop, connection) = (&stop, Connection::open(&address(&line.server)));
                 scope.spawn(move || write(connection?, writer, stop))
             })
             .collect();
