@@ -46,6 +46,8 @@ pub(crate) struct Cutter {
     pub(crate) shelf: Arc<Shelf>,
     pub(crate) settings: Settings,
     pub(crate) steps: Steps,
+    /// Cancelled when the process drains: a cut is given up in the middle, for it can take long.
+    pub(crate) stop: CancellationToken,
 }
 
 /// When the last cut was, and how long it wants to be left alone.
@@ -59,8 +61,8 @@ struct Rhythm {
 }
 
 impl Cutter {
-    /// Runs until stopped; a cut that has begun is finished by its thread, and announced only when it is proved.
-    pub(crate) async fn run(self, stop: CancellationToken) {
+    /// Runs until stopped; a cut that has begun is given up then.
+    pub(crate) async fn run(self) {
         let mut status = self.shared.status();
         let now = Instant::now();
         let mut rhythm = Rhythm { last: now, rested: now, counted: now, wanted: false };
@@ -74,7 +76,7 @@ impl Cutter {
                 wake => wake,
             };
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = self.stop.cancelled() => return,
                 changed = status.changed() => if changed.is_err() { return },
                 () = self.shared.wanted.notified() => rhythm.wanted = true,
                 () = sleep_until(wake) => {}
@@ -136,6 +138,9 @@ impl Cutter {
     }
 
     fn failed(&self, error: &CutError) {
+        if self.stop.is_cancelled() {
+            return tracing::debug!(%error, "a cut was given up");
+        }
         metrics::cut_error();
         let alarm = match error {
             CutError::Proof(ProofError::Unproved { .. })
@@ -161,10 +166,12 @@ impl Cutter {
             &totals,
             place.position,
             now_ms(),
-            |visit| every_entry(&rows, &totals, visit),
+            |visit| self.every_entry(&rows, &totals, visit),
         )?;
         self.steps.at(Step::Shelved)?;
-        if let Err(error) = prove(&rows, &before, &place.head, &totals) {
+        if let Err(error) =
+            prove(&rows, &before, &place.head, &totals, &|| self.stop.is_cancelled())
+        {
             // It was never announced; what is left of it is only in the way.
             let _ = fs::remove_file(self.shelf.dir().join(&manifest.name));
             return Err(error.into());
@@ -180,20 +187,26 @@ impl Cutter {
         self.steps.at(Step::Retained)?;
         Ok(())
     }
-}
 
-/// Gives every entry in order of (namespace, key): the totals know the namespaces in order, the rows their keys.
-fn every_entry(
-    rows: &Rows<'_>,
-    totals: &headwater_schemas::Totals,
-    visit: &mut headwater_image::Visitor<'_>,
-) -> Result<(), ImageError> {
-    for (namespace, _) in totals.namespaces() {
-        let namespace = namespace.as_str();
-        rows.each(namespace, |key, entry| visit(namespace, key, entry).map_err(Visit))
+    /// Gives every entry in order of (namespace, key): the totals know the namespaces in order, the rows their keys.
+    fn every_entry(
+        &self,
+        rows: &Rows<'_>,
+        totals: &headwater_schemas::Totals,
+        visit: &mut headwater_image::Visitor<'_>,
+    ) -> Result<(), ImageError> {
+        for (namespace, _) in totals.namespaces() {
+            let namespace = namespace.as_str();
+            rows.each(namespace, |key, entry| {
+                if self.stop.is_cancelled() {
+                    return Err(Visit(ImageError::source("the process is stopping")));
+                }
+                visit(namespace, key, entry).map_err(Visit)
+            })
             .map_err(|Visit(error)| error)?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// An image's error on its way through the rows.

@@ -145,7 +145,8 @@ impl Follower {
             Some(place) => after_head(reader.as_mut(), place).await?,
             None => Vec::new(),
         };
-        self.mended();
+        // Our head is on this log.
+        self.lift(&[AlarmKind::NotOnThisLog, AlarmKind::LogDamaged, AlarmKind::WrongSource]);
         let mut silent = false;
         loop {
             if !records.is_empty() {
@@ -215,6 +216,7 @@ impl Follower {
     }
 
     fn took(&self, taken: Taken, live: bool) {
+        self.lift(&[AlarmKind::Undecodable]);
         self.shared.stands(taken.place, live);
         if let Some(divergence) = taken.diverged {
             let detail = format!(
@@ -225,10 +227,12 @@ impl Follower {
         }
     }
 
-    /// The head is on this log: whatever kept us from it is gone. A divergence stays until somebody looks.
-    fn mended(&self) {
-        let status = self.shared.status().borrow().alarm.clone();
-        if status.is_some_and(|alarm| alarm.kind != AlarmKind::Divergence) {
+    /// Lifts the alarm when its cause, one of `kinds`, is gone. A divergence stays until somebody looks.
+    fn lift(&self, kinds: &[AlarmKind]) {
+        let status = self.shared.status();
+        let lifted =
+            status.borrow().alarm.as_ref().is_some_and(|alarm| kinds.contains(&alarm.kind));
+        if lifted {
             self.shared.alarm(None);
         }
     }

@@ -251,3 +251,12 @@ fn check_rows(store: &Store, totals: &Totals, divergence: &Divergence) -> Result
     );
     Err(Failure::stop(AlarmKind::Divergence, detail))
 }
+
+#[cfg(test)]
+#[path = "../../relay/tests/relay/chain.rs"]
+#[allow(dead_code, reason = "shared with tests that need more of it")]
+pub(crate) mod chain;
+
+#[cfg(test)]
+#[path = "materialise_tests.rs"]
+mod tests;

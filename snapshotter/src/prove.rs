@@ -17,6 +17,9 @@ pub(crate) enum ProofError {
     /// The rows cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The process stops; nothing is known.
+    #[error("the process is stopping")]
+    Stopped,
     /// The replay leads elsewhere: announce nothing.
     #[error("the image of revision {revision} does not prove itself: {detail}")]
     Unproved { revision: u64, detail: String },
@@ -31,12 +34,14 @@ struct Start {
 }
 
 /// Proves the image at `head` with `totals` (which the file's own entries were added up to when it was written).
-/// `before` are older images, the newest first: the first that can be read is the start, else the genesis.
+/// `before` are older images, the newest first: the first that can be read is the start, else the genesis. Gives up
+/// when `stopped` says so.
 pub(crate) fn prove(
     rows: &Rows<'_>,
     before: &[Shelved],
     head: &Head,
     totals: &Totals,
+    stopped: &dyn Fn() -> bool,
 ) -> Result<(), ProofError> {
     let unproved = |detail: String| ProofError::Unproved { revision: head.revision, detail };
     let codec = rows.chain()?.map(|chain| chain.codec().clone()).unwrap_or_default();
@@ -60,7 +65,7 @@ pub(crate) fn prove(
             None => unproved("the genesis is missing from the rows".into()),
         })?,
     };
-    let end = replay(rows, start, head.revision)?;
+    let end = replay(rows, start, head.revision, stopped)?;
     if end.head() != head {
         return Err(unproved(format!("the replay ends at {:?} instead of {head:?}", end.head())));
     }
@@ -156,10 +161,18 @@ fn from_genesis(rows: &Rows<'_>) -> Result<Start, Option<StoreError>> {
 
 /// Accepts, decodes and folds every commit again. What diverged when it was applied diverges again: it is the end
 /// that must be equal.
-fn replay(rows: &Rows<'_>, start: Start, upto: u64) -> Result<Chain, ProofError> {
+fn replay(
+    rows: &Rows<'_>,
+    start: Start,
+    upto: u64,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Chain, ProofError> {
     let Start { mut chain, mut entries } = start;
     for row in rows.records(chain.head().revision, upto)? {
         let (revision, _, record) = row?;
+        if stopped() {
+            return Err(ProofError::Stopped);
+        }
         let stepped = step(&mut chain, &record, &entries);
         let effects = stepped.map_err(|detail| ProofError::Unproved {
             revision: upto,
@@ -189,3 +202,7 @@ fn step(
         Err(stop) => Err(stop.to_string()),
     }
 }
+
+#[cfg(test)]
+#[path = "prove_tests.rs"]
+mod tests;

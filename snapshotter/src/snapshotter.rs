@@ -68,6 +68,7 @@ impl Snapshotter {
             shelf,
             settings: settings.clone(),
             steps: steps.clone(),
+            stop: CancellationToken::new(),
         };
         let follower = Follower { shared: shared.clone(), log, replica, settings, steps };
         Ok((Self { shared }, Loop { follower, cutter }))
@@ -106,6 +107,7 @@ pub struct Loop {
 impl Loop {
     /// Runs until `stop` is cancelled. What is being written then is written whole or not at all.
     pub async fn run(self, stop: CancellationToken) {
-        tokio::join!(self.follower.run(stop.clone()), self.cutter.run(stop));
+        let cutter = Cutter { stop: stop.clone(), ..self.cutter };
+        tokio::join!(self.follower.run(stop), cutter.run());
     }
 }

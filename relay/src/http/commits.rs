@@ -106,28 +106,46 @@ impl Desk {
         if from >= upto {
             return Ok(CommitsPage { commits: Vec::new(), scanned_to: upto });
         }
-        match self.relay.replica.tail().after(from, usize::MAX) {
-            TailRead::Items(items) => {
-                let mut page = CommitsPage { commits: Vec::new(), scanned_to: from };
-                let mut bytes = 0usize;
-                for item in items.iter().take_while(|item| item.head.revision <= upto) {
-                    if page.commits.len() >= wanted.limit || bytes >= wanted.max_bytes {
-                        return Ok(page);
-                    }
-                    page.scanned_to = item.head.revision;
-                    if wanted.actor.is_none_or(|actor| *actor == *item.commit.actor) {
-                        bytes += item.record.len() / 3 * 4 + COMMIT_BYTES;
-                        page.commits.push((item.head.hash, item.commit.clone()));
-                    }
-                }
-                page.scanned_to = upto;
-                Ok(page)
-            }
-            TailRead::Behind { oldest } => match &self.relay.history {
+        match self.relay.replica.tail().oldest() {
+            Some(oldest) if from < oldest => match &self.relay.history {
                 Some(history) => self.ask_history(history.as_ref(), wanted).await,
                 None => Err(Problem::revision_compacted(from, oldest)),
             },
+            _ => self.tail_page(wanted),
         }
+    }
+
+    /// A page from the tail, read piece by piece: whoever extends it waits for whoever reads it.
+    fn tail_page(&self, wanted: &Wanted<'_>) -> Result<CommitsPage, Problem> {
+        let Span { from, upto } = wanted.span;
+        let mut page = CommitsPage { commits: Vec::new(), scanned_to: from };
+        let mut bytes = 0usize;
+        while page.scanned_to < upto {
+            let read =
+                self.relay.replica.tail().after(page.scanned_to, self.relay.settings.send_bytes);
+            let items = match read {
+                TailRead::Items(items) => items,
+                // It moved on meanwhile: what was found is a page, and the next one comes from history.
+                TailRead::Behind { .. } if page.scanned_to > from => return Ok(page),
+                TailRead::Behind { oldest } => {
+                    return Err(Problem::revision_compacted(from, oldest));
+                }
+            };
+            if items.is_empty() {
+                return Err(Problem::not_ready("this server begins anew from an older state"));
+            }
+            for item in items.iter().take_while(|item| item.head.revision <= upto) {
+                if page.commits.len() >= wanted.limit || bytes >= wanted.max_bytes {
+                    return Ok(page);
+                }
+                page.scanned_to = item.head.revision;
+                if wanted.actor.is_none_or(|actor| *actor == *item.commit.actor) {
+                    bytes += item.record.len() / 3 * 4 + COMMIT_BYTES;
+                    page.commits.push((item.head.hash, item.commit.clone()));
+                }
+            }
+        }
+        Ok(page)
     }
 
     /// A page from history, as far as that is; the next page goes on in the tail, or where history is then.

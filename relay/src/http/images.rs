@@ -56,6 +56,13 @@ pub(crate) async fn latest(
         return Err(Problem { detail: none.into(), ..Problem::not_found("") }.into());
     };
     let manifest = Manifest::parse(&json).map_err(ApiError::internal)?;
+    if let Some(view) = desk.relay.replica.view()
+        && view.head().stream_id != manifest.stream_id
+    {
+        let other =
+            "the images on this server's shelf belong to another stream: a person must look";
+        return Err(Problem { detail: other.into(), ..Problem::not_found("") }.into());
+    }
     let mut tag = Hash::of(&json).to_string();
     tag.truncate(32);
     let tag = format!("\"{tag}\"");
@@ -104,8 +111,8 @@ pub(crate) async fn by_name(
 ) -> ApiResult<Response> {
     let not_found = || ApiError::from(Problem::not_found(uri.path()));
     let name = uri.path().rsplit('/').next().unwrap_or_default();
-    let path =
-        desk.relay.image_dir.as_deref().and_then(|dir| shelved(dir, name)).ok_or_else(not_found)?;
+    let dir = desk.relay.image_dir.as_deref();
+    let (revision, path) = dir.and_then(|dir| shelved(dir, name)).ok_or_else(not_found)?;
     let mut file = match File::open(&path).await {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_found()),
@@ -114,6 +121,7 @@ pub(crate) async fn by_name(
     let size = file.metadata().await.map_err(ApiError::internal)?.len();
     let tag = tag(&mut file, size).await.map_err(ApiError::internal)?;
     let mut answer = HeaderMap::new();
+    answer.insert(header::REVISION, revision.into());
     insert(&mut answer, ETAG, &tag);
     let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
     answer.insert(CACHE_CONTROL, forever);
@@ -145,13 +153,13 @@ fn insert(headers: &mut HeaderMap, name: http::HeaderName, value: &str) {
     }
 }
 
-/// Where an image of this name stands. A name is nothing but `<revision>-<hash>.hwi`: it becomes a path.
-fn shelved(dir: &Path, name: &str) -> Option<PathBuf> {
+/// The revision that a name says, and where the image stands. A name is nothing but `<revision>-<hash>.hwi`: it becomes a path.
+fn shelved(dir: &Path, name: &str) -> Option<(u64, PathBuf)> {
     let (revision, hash) = name.strip_suffix(".hwi")?.split_once('-')?;
     let revision: u64 = revision.parse().ok()?;
     let hash = Hash::from_hex(hash)?;
     let canonical = format!("{revision}-{hash}.hwi");
-    (canonical == name).then(|| dir.join(canonical))
+    (canonical == name).then(|| (revision, dir.join(canonical)))
 }
 
 /// A strong tag of the file's content: two relays may hold files of one name that were compressed differently.
@@ -198,7 +206,7 @@ mod tests {
     fn only_the_name_of_an_image_becomes_a_path() {
         let hash = Hash([0xab; 32]);
         let (dir, good) = (Path::new("/shelf"), format!("7-{hash}.hwi"));
-        assert_eq!(shelved(dir, &good), Some(dir.join(&good)));
+        assert_eq!(shelved(dir, &good), Some((7, dir.join(&good))));
         for name in [
             "latest.json".to_owned(),
             format!("07-{hash}.hwi"),

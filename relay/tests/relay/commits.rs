@@ -157,3 +157,19 @@ async fn history_that_is_behind_the_tail_is_not_ready_and_leaves_no_gap() {
     .await;
     assert_eq!(world.get("/v1/commits").await.problem(), (503, "not_ready".into()));
 }
+
+#[tokio::test]
+async fn a_long_tail_is_read_piece_by_piece_and_nothing_is_left_out() {
+    let mut world =
+        World::with(Settings::default(), |relay| relay.settings.send_bytes = 4_000).await;
+    for n in 0..100u64 {
+        world.commit(if n % 7 == 0 { "bob" } else { "ann" }, vec![json("n", "k", "1")]).await;
+    }
+    assert_eq!(
+        revisions(&world.get("/v1/commits?limit=1000").await.json()),
+        (1..=100).collect::<Vec<_>>()
+    );
+    let bob = world.get("/v1/commits?actor=bob&limit=15").await.json();
+    assert_eq!(revisions(&bob), (0..15).map(|n| n * 7 + 1).collect::<Vec<_>>());
+    assert_eq!(revisions(&world.get("/v1/commits?after=97&limit=2").await.json()), [98, 99]);
+}

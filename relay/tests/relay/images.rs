@@ -72,6 +72,7 @@ async fn an_image_is_served_whole_and_may_be_cached_for_ever() {
     assert!(answer.status == 200 && answer.body == bytes);
     assert_eq!(answer.header("cache-control"), Some("public, max-age=31536000, immutable"));
     assert_eq!(answer.header("accept-ranges"), Some("bytes"));
+    assert_eq!(answer.header("headwater-revision"), Some("50"));
     let head = world.head(&path).await;
     assert_eq!((head.status, head.body.len()), (200, 0));
     assert_eq!(head.header("content-length"), Some(bytes.len().to_string().as_str()));
@@ -131,4 +132,13 @@ async fn only_images_are_served_from_the_shelf() {
         let answer = call(world.address, "GET", &format!("/v1/images/{name}"), &[]).await;
         assert_eq!(answer.status, 404, "{name}");
     }
+}
+
+#[tokio::test]
+async fn images_of_another_stream_are_not_announced() {
+    let dir = tempfile::tempdir().unwrap();
+    let (world, manifest, _) = with_image(dir.path()).await;
+    let other = Manifest { stream_id: headwater_schemas::StreamId([8; 16]), ..manifest };
+    std::fs::write(dir.path().join("latest.json"), serde_json::to_vec(&other).unwrap()).unwrap();
+    assert_eq!(world.get("/v1/images/latest").await.problem(), (404, "not_found".into()));
 }

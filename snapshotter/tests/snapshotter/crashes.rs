@@ -1,0 +1,73 @@
+//! Killed at any step, it goes on from its own position.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use headwater_snapshotter::{Step, Steps};
+
+use crate::world::{Plan, World, announced, check_image, copy, temporary};
+
+/// Copies of the directories at every step: what a kill -9 at that step leaves behind.
+async fn copies() -> (tempfile::TempDir, World, Vec<(Step, PathBuf)>) {
+    let (dir, mut world) = (temporary(), World::new(1).await);
+    let taken: Arc<Mutex<Vec<(Step, PathBuf)>>> = Arc::default();
+    let (noted, root) = (taken.clone(), dir.path().to_path_buf());
+    let steps = Steps::new(move |step| {
+        let mut noted = noted.lock().unwrap();
+        if noted.len() < 40 {
+            let target = root.join(format!("copy{}", noted.len()));
+            for part in ["store", "images"] {
+                copy(&root.join("live").join(part), &target.join(part));
+            }
+            noted.push((step, target));
+        }
+        Ok(())
+    });
+    let plan = Plan { steps, ..Plan::at(&dir.path().join("live")) };
+    let running = plan.run(&world.log);
+    running.has_image_of(&world.chain).await;
+    for _ in 0..5 {
+        world.write(7).await;
+        running.reaches(&world.chain).await;
+    }
+    running.snapshotter.request_image();
+    running.has_image_of(&world.chain).await;
+    running.stop().await;
+    let taken = taken.lock().unwrap().clone();
+    (dir, world, taken)
+}
+
+#[tokio::test]
+async fn killed_at_any_step_it_goes_on_and_announces_only_what_is_sound() {
+    let (_dir, mut world, copies) = copies().await;
+    for step in [
+        Step::Write,
+        Step::Written,
+        Step::Cut,
+        Step::Shelved,
+        Step::Announce,
+        Step::Retain,
+        Step::Retained,
+    ] {
+        assert!(copies.iter().any(|(taken, _)| *taken == step), "{step:?} was never taken");
+    }
+    world.write(2).await;
+    for (step, dir) in copies {
+        let before = announced(&dir);
+        if let Some(manifest) = &before {
+            headwater_image::WireImage::open(&dir.join("images").join(&manifest.name)).unwrap();
+        }
+        let running = Plan::at(&dir).run(&world.log);
+        let status = running.reaches(&world.chain).await;
+        assert_eq!(status.alarm, None, "{step:?}");
+        running.snapshotter.request_image();
+        let manifest = running.has_image_of(&world.chain).await;
+        assert!(before.is_none_or(|before| before.revision <= manifest.revision), "{step:?}");
+        check_image(&dir, &manifest, &world.chain.state);
+        let history = running.snapshotter.history();
+        let head = world.chain.state.head().revision;
+        let page = history.commits(0, head, None, 1_000, 1 << 20).await.unwrap();
+        assert_eq!(page.commits.len() as u64, head, "{step:?}");
+        running.stop().await;
+    }
+}

@@ -1,0 +1,85 @@
+//! History over the rows.
+
+use headwater_replica::HistoryError;
+
+use crate::chain::{delete, json};
+use crate::world::{Plan, Running, World, temporary};
+
+/// Six commits by two actors; bob's last deletes.
+async fn sample() -> (tempfile::TempDir, World, Running) {
+    let (dir, mut world) = (temporary(), World::new(1).await);
+    for n in 1..=5u64 {
+        let actor = if n % 2 == 0 { "bob" } else { "ann" };
+        world.chain.commit(actor, vec![json("n", &format!("k{}", n % 3), &n.to_string())]).await;
+    }
+    world
+        .chain
+        .commit("bob", vec![delete("n", "k1"), json("nn", "k1", "1"), delete("n", "never")])
+        .await;
+    let running = Plan::at(dir.path()).run(&world.log);
+    running.reaches(&world.chain).await;
+    (dir, world, running)
+}
+
+#[tokio::test]
+async fn commits_come_in_order_with_their_hashes_and_limits_hold() {
+    let (_dir, world, running) = sample().await;
+    let history = running.snapshotter.history();
+    assert_eq!(history.head(), Some(*world.chain.state.head()));
+    let all = history.commits(0, 6, None, 100, 1 << 20).await.unwrap();
+    let revisions: Vec<_> = all.commits.iter().map(|(_, commit)| commit.revision).collect();
+    assert_eq!((revisions, all.scanned_to), (vec![1, 2, 3, 4, 5, 6], 6));
+    for pair in all.commits.windows(2) {
+        assert_eq!(pair[1].1.parent, pair[0].0);
+    }
+    let some = history.commits(1, 5, None, 2, 1 << 20).await.unwrap();
+    assert_eq!((some.commits.len(), some.scanned_to), (2, 3));
+    let small = history.commits(0, 6, None, 100, 1).await.unwrap();
+    assert_eq!((small.commits.len(), small.scanned_to), (1, 1));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_actors_commits_are_found_by_index_and_the_scan_says_how_far_it_went() {
+    let (_dir, _world, running) = sample().await;
+    let history = running.snapshotter.history();
+    let bob = history.commits(0, 6, Some("bob"), 2, 1 << 20).await.unwrap();
+    let revisions: Vec<_> = bob.commits.iter().map(|(_, commit)| commit.revision).collect();
+    assert_eq!((revisions, bob.scanned_to), (vec![2, 4], 4));
+    let rest = history.commits(bob.scanned_to, 6, Some("bob"), 2, 1 << 20).await.unwrap();
+    assert_eq!((rest.commits.len(), rest.scanned_to), (1, 6));
+    let nobody = history.commits(0, 6, Some("bo"), 9, 1 << 20).await.unwrap();
+    assert_eq!((nobody.commits.len(), nobody.scanned_to), (0, 6));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_last_change_of_a_key_counts_deletions_and_stops_at_a_revision() {
+    let (_dir, _world, running) = sample().await;
+    let history = running.snapshotter.history();
+    for (namespace, key, upto, wanted) in [
+        ("n", "k1", 6, 6),
+        ("n", "k1", 5, 4),
+        ("n", "k1", 3, 1),
+        ("n", "k1", 0, 0),
+        ("n", "k2", u64::MAX, 5),
+        ("nn", "k1", 6, 6),
+        // Deleting what is not there changes nothing.
+        ("n", "never", 6, 0),
+        ("n", "k", 6, 0),
+        ("", "nk1", 6, 0),
+    ] {
+        let found = history.last_change(namespace, key, upto).await.unwrap();
+        assert_eq!(found, wanted, "{namespace}/{key} up to {upto}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_rows_have_not_reached_is_unavailable_never_empty() {
+    let (_dir, _world, running) = sample().await;
+    let history = running.snapshotter.history();
+    let ahead = history.commits(0, 7, None, 100, 1 << 20).await;
+    assert!(matches!(ahead, Err(HistoryError::Unavailable(_))), "{ahead:?}");
+    running.stop().await;
+}
