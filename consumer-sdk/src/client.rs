@@ -49,7 +49,7 @@ impl Client {
 
     /// Everything at one revision. Never blocks.
     pub fn view(&self) -> View {
-        View::new(self.life.core.newest(), self.overlay.clone())
+        View::new(self.life.core.replica.view(), self.overlay.clone())
     }
 
     /// The same client reading one namespace by itself.
@@ -80,7 +80,8 @@ impl Client {
         if self.life.core.registry.is_closed() {
             return Err(Closed.into());
         }
-        let slot = Slot::strict(key, self.overlay.clone(), self.life.core.newest().as_deref())?;
+        let slot =
+            Slot::strict(key, self.overlay.clone(), self.life.core.replica.view().as_deref())?;
         Ok(Handle::new(slot, self.life.clone()))
     }
 
@@ -101,7 +102,7 @@ impl Client {
         } else if self.overlay.is_empty() {
             slot = slot.hopeless(NO_NAMESPACES.to_owned());
         }
-        if let Some(view) = self.life.core.newest() {
+        if let Some(view) = self.life.core.replica.view() {
             crate::slot::AnySlot::offer(&slot, &view);
         }
         Handle::new(slot, self.life.clone())

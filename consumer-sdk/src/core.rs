@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use headwater_replica::{Phase, Replica, View};
+use headwater_replica::{Phase, Replica};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -32,15 +32,6 @@ impl Core {
             ended: watch::Sender::new(false),
             failure: OnceLock::new(),
             stop,
-        }
-    }
-
-    /// The newest state there is: the replica's own, unless the handles were given a newer one.
-    pub(crate) fn newest(&self) -> Option<Arc<View>> {
-        let (replicas, handles) = (self.replica.view(), self.registry.current());
-        match (replicas, handles) {
-            (Some(a), Some(b)) => Some(if b.revision() > a.revision() { b } else { a }),
-            (a, b) => a.or(b),
         }
     }
 

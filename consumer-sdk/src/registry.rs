@@ -1,6 +1,6 @@
 //! Which slots there are, found by key.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use headwater_replica::{Seen, View};
@@ -29,12 +29,14 @@ pub(crate) struct Due {
     pub(crate) view: Option<Arc<View>>,
     /// The slots that must look at it.
     pub(crate) slots: Vec<Arc<dyn AnySlot>>,
+    /// Where those slots lie, so that each is among them once.
+    known: HashSet<usize>,
 }
 
 impl Due {
     fn add(&mut self, slot: &Weak<dyn AnySlot>) {
         if let Some(slot) = slot.upgrade()
-            && !self.slots.iter().any(|known| Arc::ptr_eq(known, &slot))
+            && self.known.insert(Arc::as_ptr(&slot).addr())
         {
             self.slots.push(slot);
         }
@@ -60,11 +62,6 @@ impl Registry {
         if closed {
             slot.close();
         }
-    }
-
-    /// The newest state that was given to the slots.
-    pub(crate) fn current(&self) -> Option<Arc<View>> {
-        self.inner().current.clone()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
