@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use headwater_log::{Appended, Log, Seek};
-use headwater_schemas::{Codec, CommitId, Hash, Position, SCHEMAS_NAMESPACE, encode_marker};
-use tokio::time::{Duration, Instant};
+use headwater_schemas::{Codec, Hash, SCHEMAS_NAMESPACE};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::draft::{barrier, draft};
+use crate::draft::draft;
 use crate::evaluate::{Absent, evaluate};
 use crate::job::Job;
 use crate::metrics;
@@ -193,78 +192,6 @@ impl WriterTask {
         self.work.push(question.boxed());
     }
 
-    /// Goes on with whatever is not settled.
-    fn settle(&mut self, now: Instant) {
-        if self.line.as_ref().is_none_or(Speculative::is_empty) {
-            self.resolver.settled();
-        }
-        if self.resolver.begin(now) {
-            let sink = self.sink.clone();
-            self.work.push(
-                async move {
-                    sink.renew().await;
-                    Done::Renewed
-                }
-                .boxed(),
-            );
-        }
-    }
-
-    /// The way is fresh: one barrier a slot, all in one append.
-    pub(crate) fn append_barriers(&mut self, now: Instant) {
-        let stopped = self.alarm.is_some() || self.replica.alarm().is_some() || !self.schema_known;
-        let Some(line) = self.line.as_ref().filter(|_| !stopped) else {
-            return self.resolver.retry(now);
-        };
-        if line.is_empty() && !self.resolver.is_open() {
-            return self.resolver.rest();
-        }
-        let now_ms = (self.clock)();
-        let barriers = line.slots().into_iter().map(|slot| {
-            let id = CommitId::from_u128(rand::random());
-            barrier(&slot.parent, slot.digest, id, now_ms)
-        });
-        let records: Vec<Bytes> = barriers.collect();
-        let hashes: Vec<Hash> = records.iter().map(|record| Hash::of(record)).collect();
-        metrics::barriers(records.len());
-        hashes.iter().for_each(|hash| self.ours.insert(*hash));
-        let generation = self.resolver.appending(hashes);
-        self.handovers += 1;
-        let append = self.sink.append(records);
-        self.work.push(append.map(move |outcomes| Done::Probed { generation, outcomes }).boxed());
-    }
-
-    /// Compares the clocks where nothing else does: before the first commit, and when this one seems ahead (which it
-    /// also does after the machine slept). A marker is stamped by the log and changes nothing.
-    fn compare_clocks(&mut self, now: Instant) {
-        if !self.clocks_due(now).is_some_and(|at| at <= now) {
-            return;
-        }
-        self.comparing = true;
-        self.handovers += 1;
-        let append = self.sink.append(vec![encode_marker(rand::random())]);
-        let log = self.log.clone();
-        let question = async move {
-            let Some(Appended::InLog(position)) = append.await.into_iter().next() else {
-                return Done::Compared { handed_at: now, appended_at_ms: None };
-            };
-            Done::Compared { handed_at: now, appended_at_ms: stamp(log.as_ref(), position).await }
-        };
-        self.work.push(question.boxed());
-    }
-
-    fn send_marker(&mut self, now: Instant) {
-        let due = self.markers.due(now).is_some_and(|at| at <= now);
-        if !due || self.alarm.is_some() || !self.caught_up {
-            return;
-        }
-        let nonce: u128 = rand::random();
-        self.handovers += 1;
-        self.markers.sent(nonce, self.handovers, now, self.settings().marker_interval());
-        let append = self.sink.append(vec![encode_marker(nonce)]);
-        self.work.push(append.map(move |outcomes| Done::Marked { nonce, outcomes }).boxed());
-    }
-
     /// Begins to read the idempotency window back, once there is a head to walk back from.
     fn recall_keys(&mut self) {
         if self.index_ready || self.recalling || !self.caught_up {
@@ -289,13 +216,4 @@ impl WriterTask {
         let reading = AbortOnDropHandle::new(tokio::spawn(recall(log, what)));
         self.work.push(async move { Done::Recalled { epoch, keyed: reading.await.ok() } }.boxed());
     }
-}
-
-/// When the log took the record at `position`.
-async fn stamp(log: &dyn Log, position: Position) -> Option<i64> {
-    let mut reader = log.reader().await.ok()?;
-    reader.seek(Seek::At(position)).await.ok()?;
-    let batch = reader.read(Duration::from_secs(1), 1_024).await.ok()?;
-    let record = batch.records.first().filter(|record| record.position == position)?;
-    Some(record.appended_at_ms)
 }
