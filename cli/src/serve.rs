@@ -74,8 +74,7 @@ pub(crate) async fn run(settings: Settings, role: Role) -> Result<(), Failure> {
 
 async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
     let metrics = recorder::install()?;
-    let listener =
-        headwater_server::bind(&settings.listen.to_string()).await.map_err(Failure::failed)?;
+    let listener = headwater_server::bind(&settings.listen).await.map_err(Failure::failed)?;
     let open = OpenLog::open(settings).await?;
     let (log, stops, mut tasks) = (open.log(), Stops::default(), Tasks::default());
 
