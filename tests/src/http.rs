@@ -164,9 +164,10 @@ impl Answer {
     /// # Panics
     /// When it is none; the message holds the body.
     #[track_caller]
-    pub fn is_problem(self, status: u16, code: &str) -> serde_json::Value {
+    pub fn is_problem(&self, status: u16, code: &str) -> serde_json::Value {
+        assert_eq!(self.status, status, "{}", self.text());
         assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text());
-        let problem: serde_json::Value = self.is(status).json();
+        let problem: serde_json::Value = self.json();
         assert_eq!(problem["code"], code, "{problem}");
         assert_eq!(problem["status"], status, "{problem}");
         for field in ["type", "title", "detail"] {

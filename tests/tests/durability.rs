@@ -192,7 +192,9 @@ fn assert_each_fate_is_in_the_chain(fates: &[Landed], commits: &[CommitBody]) {
         assert!(matches!(numbers.len(), 0 | 1 | 3), "{commit:?} is torn");
         numbers.dedup();
         assert!(numbers.len() <= 1, "{commit:?} is a mixture");
-        numbers.first().map(|number| revisions.entry(*number).or_default().push(commit.revision));
+        if let Some(number) = numbers.first() {
+            revisions.entry(*number).or_default().push(commit.revision);
+        }
     }
     let (mut acknowledged, mut retried) = (0, 0);
     for Landed { number, fate, .. } in fates {
