@@ -4,6 +4,7 @@
 mod commits;
 mod handles;
 mod lifecycle;
+mod model;
 mod startup;
 mod stream;
 mod subscriptions;
