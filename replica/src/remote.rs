@@ -35,6 +35,20 @@ pub(crate) enum Ended {
     Refused(#[from] Refusal),
 }
 
+impl Ended {
+    /// What happened, and at which relay, named once.
+    fn at(&self, relay: &Client) -> String {
+        match self {
+            Self::Client(
+                named @ (ClientError::Transport { .. }
+                | ClientError::Timeout { .. }
+                | ClientError::Decode { .. }),
+            ) => named.to_string(),
+            other => format!("{}: {other}", relay.url()),
+        }
+    }
+}
+
 /// Follows one relay at a time for ever, the next one when one fails.
 pub(crate) async fn follow(core: &mut Core, relays: &[Client]) {
     let mut backoff = Backoff::new(rand::random(), RETRY.0, RETRY.1);
@@ -44,7 +58,7 @@ pub(crate) async fn follow(core: &mut Core, relays: &[Client]) {
         if core.view().is_some() {
             core.phase(Phase::Stale);
         }
-        core.error(format!("{}: {ended}", relay.url()));
+        core.error(ended.at(relay));
         match &ended {
             Ended::WrongSource(detail) => core.alarm(AlarmKind::WrongSource, detail.clone()).await,
             Ended::Refused(refusal) => {
@@ -53,7 +67,7 @@ pub(crate) async fn follow(core: &mut Core, relays: &[Client]) {
             Ended::Mismatch(_) => {
                 // The state or the stream is wrong: take a whole state that is not older, from wherever.
                 if let Err(error) = bootstrap::from_relay(core, relay).await {
-                    core.error(format!("{}: {error}", relay.url()));
+                    core.error(error.at(relay));
                 }
             }
             _ => {}
