@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A broker as one would run it: the JVM's full compiler, unlike in the tests.
 pub(crate) fn broker() -> Broker {
-    Options::default().start()
+    Options::default().full_speed().start()
 }
 
 /// A producer and a consumer of one topic.

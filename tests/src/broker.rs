@@ -46,6 +46,8 @@ pub struct Options {
     properties: Vec<(String, String)>,
     /// Whether its folder is removed by the guard, as nobody will drop it.
     forget: bool,
+    /// Whether the JVM runs as in production: slower to start, and worth measuring.
+    full_speed: bool,
 }
 
 impl Options {
@@ -53,6 +55,13 @@ impl Options {
     #[must_use]
     pub fn property(mut self, name: &str, value: &str) -> Self {
         self.properties.push((name.into(), value.into()));
+        self
+    }
+
+    /// Runs the JVM as in production: slower to start, and worth measuring.
+    #[must_use]
+    pub fn full_speed(mut self) -> Self {
+        self.full_speed = true;
         self
     }
 
@@ -96,7 +105,7 @@ impl Broker {
         } else {
             (Some(dir), None)
         };
-        let launch = launch(jars, &properties, remove);
+        let launch = launch(jars, &properties, options.full_speed, remove);
         let mut broker = Self { port, process: launch.start(), launch, _dir: dir };
         broker.wait_until_it_serves()?;
         Ok(broker)
@@ -230,16 +239,17 @@ fn properties_text(options: &Options, dir: &Path, port: u16, controller: u16) ->
     defaults.chain(own).collect()
 }
 
-fn java(jars: &Path, heap: &str) -> Vec<String> {
+fn java(jars: &Path, heap: &str, full_speed: bool) -> Vec<String> {
     let classes = format!("{}/*", jars.display());
-    // A quick start matters here, and speed does not: never measure with these.
-    ["java", heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", &classes]
-        .map(str::to_owned)
-        .to_vec()
+    // In tests a quick start matters, and speed does not.
+    let quick: &[&str] =
+        if full_speed { &[] } else { &["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"] };
+    let arguments = ["java", heap].into_iter().chain(quick.iter().copied());
+    arguments.chain(["-cp", &classes]).map(str::to_owned).collect()
 }
 
 fn format_storage(jars: &Path, properties: &Path) -> Result<(), String> {
-    let java = java(jars, "-Xmx128m");
+    let java = java(jars, "-Xmx128m", false);
     let output = Command::new(&java[0])
         .args(&java[1..])
         .args(["kafka.tools.StorageTool", "format", "-t", &cluster_id(), "-c"])
@@ -265,8 +275,8 @@ fn cluster_id() -> String {
     }
 }
 
-fn launch(jars: &Path, properties: &Path, remove: Option<PathBuf>) -> Launch {
-    let mut command = java(jars, "-Xmx512m");
+fn launch(jars: &Path, properties: &Path, full_speed: bool, remove: Option<PathBuf>) -> Launch {
+    let mut command = java(jars, "-Xmx512m", full_speed);
     command.extend(["kafka.Kafka".to_owned(), properties.display().to_string()]);
     let log = properties.with_file_name("broker.log");
     Launch { command, environment: Vec::new(), log, remove }
