@@ -211,11 +211,12 @@ async fn two_servers_started_at_once_on_one_kafka_stream_make_one_genesis_and_on
                         if number % 2 == 0 { "shared".to_owned() } else { format!("of-{port}") };
                     Ask::put(format!("/v1/config/app/{key}/{}", number % 9), number.to_string())
                 })
-                .await;
+                .await
             }
         });
         let [one, two] = writes;
-        tokio::join!(one, two);
+        let again = tokio::join!(one, two);
+        println!("sent again, being contended: {again:?}");
 
         let newest =
             status(servers[0].host()).await.revision.max(status(servers[1].host()).await.revision);
