@@ -24,6 +24,8 @@ pub(crate) struct Session {
     subscription: Option<Subscription>,
     progress: watch::Receiver<Progress>,
     heartbeat: Interval,
+    /// Whether the heartbeat that begins every stream was sent.
+    greeted: bool,
     /// The last revision sent, and the chain hash there if it is known.
     sent: u64,
     hash: Option<Hash>,
@@ -40,8 +42,7 @@ impl Session {
         hash: Option<Hash>,
     ) -> Self {
         let every = Duration::from_millis(desk.relay.settings.heartbeat_ms.max(1));
-        // The first heartbeat is at once.
-        let mut heartbeat = tokio::time::interval_at(Instant::now(), every);
+        let mut heartbeat = tokio::time::interval_at(Instant::now() + every, every);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let progress = desk.relay.replica.progress();
         Self {
@@ -49,6 +50,7 @@ impl Session {
             subscription,
             progress,
             heartbeat,
+            greeted: false,
             sent,
             hash,
             ended: false,
@@ -87,6 +89,10 @@ impl Session {
             let closed = self.progress.borrow_and_update().phase == Phase::Closed;
             if closed || shutdown.is_cancelled() {
                 return Err(Problem::shutting_down());
+            }
+            // Not by the timer: that rounds up to its next millisecond, and commits would go first.
+            if !std::mem::replace(&mut self.greeted, true) {
+                return self.beat();
             }
             // A due heartbeat goes first, or a busy stream would never have one.
             let beat = std::future::poll_fn(|cx| {

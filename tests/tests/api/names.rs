@@ -61,7 +61,7 @@ on_both_logs! {
         }
     }
 
-    async fn the_systems_namespaces_are_read_by_all_and_written_by_nobody(log) {
+    async fn the_systems_namespaces_are_written_by_nobody(log) {
         let desk = Desk::on(log);
         let system = "/v1/config/_schemas/0000000000000000";
         desk.ask(Ask::put(system, "1")).await.is_problem(403, "reserved_namespace");
@@ -70,7 +70,5 @@ on_both_logs! {
         let both = commit(&[desk.change("k", &json!(1)), change]);
         desk.ask(both).await.is_problem(403, "reserved_namespace");
         assert_eq!(desk.held().await, []);
-        let list: serde_json::Value = desk.ask(Ask::get("/v1/config/_schemas")).await.is(200).json();
-        assert_eq!(list["entries"].as_array().map(Vec::len), Some(1), "the schema of commits: {list}");
     }
 }
