@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use headwater_schemas::{Commit, Effect, Hash, Head, Position, Totals};
+use headwater_schemas::{Commit, Effect, Entry, Hash, Head, Position, Totals};
 
 /// One applied commit and what it led to.
 #[derive(Debug)]
@@ -29,8 +29,12 @@ pub struct Applied {
 
 impl Applied {
     fn cost_bytes(&self) -> usize {
-        // Values are shared between record, commit and effects at best, and apart at worst.
-        512 + self.record.len() * 2 + self.effects.len() * 256
+        // The entry before is a copy of its own, and a filtered replica has no record: so the values count, too. The
+        // commit shares its values with the entries after it.
+        let value = |entry: &Option<Entry>| entry.as_ref().map_or(0, |entry| entry.value.len());
+        let effects = self.effects.iter();
+        let effects = effects.map(|effect| 256 + value(&effect.before) + value(&effect.after));
+        512 + self.record.len() + effects.sum::<usize>()
     }
 }
 

@@ -1,2 +1,3 @@
 mod follow;
+mod tail;
 mod view;
