@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use headwater_client::Client;
 use headwater_image::{Assembler, ImageError, Manifest, Mapped, WireImage};
+use headwater_schemas::Head;
 
 use crate::core::Core;
 use crate::remote::Ended;
@@ -53,39 +54,43 @@ fn search(settings: &Settings) -> (Option<(Mapped, Source)>, Vec<String>) {
 fn from_dir(dir: &Path, settings: &Settings) -> Result<Mapped, ImageError> {
     let manifest = Manifest::read(&dir.join(LATEST))?;
     let path = dir.join(&manifest.name);
-    keep(WireImage::assemble(&path, manifest, settings.subscription())?, settings)
+    Ok(cache::keep(WireImage::assemble(&path, manifest, settings.subscription())?, settings).0)
 }
 
-/// Leaves a state in the cache, where it is the last known good one of the next start.
-fn keep(mapped: Mapped, settings: &Settings) -> Result<Mapped, ImageError> {
-    match &settings.cache_dir {
-        Some(dir) => mapped.persist(dir, settings.keep()),
-        None => Ok(mapped),
-    }
-}
-
-/// Downloads the newest image of a relay, if it is on our stream and not older than our state, and takes it.
-pub(crate) async fn from_relay(core: &mut Core, relay: &Client) -> Result<(), Ended> {
+/// Downloads the newest image of a relay, if it is on our stream and at `at_least` that revision, and takes it.
+pub(crate) async fn from_relay(
+    core: &mut Core,
+    relay: &Client,
+    at_least: u64,
+) -> Result<(), Ended> {
     let manifest: Manifest = relay.image_manifest().await?;
     manifest.check().map_err(|error| Ended::Image(error.to_string()))?;
     if let Some(head) = core.head() {
-        if manifest.stream_id != head.stream_id {
-            return Err(Ended::WrongSource(format!(
-                "the relay's image is of stream {}, we follow {}",
-                manifest.stream_id, head.stream_id
-            )));
-        }
-        let forked = manifest.revision == head.revision && manifest.hash != head.hash;
-        if manifest.revision < head.revision || forked {
-            return Err(Ended::Image(format!(
-                "the relay's newest is of revision {}, older than our {} or of another chain",
-                manifest.revision, head.revision
-            )));
-        }
+        suits(&manifest, &head)?;
+    }
+    if manifest.revision < at_least {
+        return Err(Ended::NoNewer { image: manifest.revision, at_least });
     }
     let mapped = download(relay, manifest, &core.settings).await?;
     let view = View::of_image(Arc::new(mapped));
     core.reset(view, Source::Image).await.map_err(|error| Ended::Image(error.to_string()))
+}
+
+/// Whether an image may be of the chain that ends in `head`.
+fn suits(manifest: &Manifest, head: &Head) -> Result<(), Ended> {
+    if manifest.stream_id != head.stream_id {
+        return Err(Ended::WrongSource(format!(
+            "the relay's image is of stream {}, we follow {}",
+            manifest.stream_id, head.stream_id
+        )));
+    }
+    if manifest.revision == head.revision && manifest.hash != head.hash {
+        return Err(Ended::WrongSource(format!(
+            "the relay's image of revision {} has the chain hash {}, ours is {}",
+            head.revision, manifest.hash, head.hash
+        )));
+    }
+    Ok(())
 }
 
 /// How often a broken transfer is taken up again before another source is tried.
@@ -110,7 +115,8 @@ async fn download(
         }
     }
     let settings = settings.clone();
-    let finished = tokio::task::spawn_blocking(move || keep(assembler.finish()?, &settings)).await;
+    let finish = move || Ok(cache::keep(assembler.finish()?, &settings).0);
+    let finished = tokio::task::spawn_blocking(finish).await;
     finished.map_err(ImageError::source).flatten().map_err(|error| Ended::Image(error.to_string()))
 }
 

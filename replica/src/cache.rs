@@ -10,6 +10,19 @@ use crate::replica::Settings;
 /// How many files stay: the newest, and one before it for when that turns out bad.
 const KEPT: usize = 2;
 
+/// Leaves a state in the cache, where it is the last known good one of the next start, and says whether it is there.
+/// A disk that takes nothing costs the cache, not the state: it stays in memory.
+pub(crate) fn keep(mapped: Mapped, settings: &Settings) -> (Mapped, bool) {
+    let Some(dir) = &settings.cache_dir else { return (mapped, false) };
+    match mapped.persist(dir, settings.keep()) {
+        Ok(kept) => (kept, true),
+        Err(error) => {
+            tracing::warn!(dir = %dir.display(), %error, "the state cannot be cached; it stays in memory");
+            (mapped, false)
+        }
+    }
+}
+
 /// The newest good file, and why better ones were not taken.
 pub(crate) fn newest(settings: &Settings) -> (Option<Mapped>, Vec<String>) {
     let mut refused = Vec::new();

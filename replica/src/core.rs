@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use headwater_schemas::{
-    Codec, Commit, DecodeError, Divergence, Entry, Folded, Hash, Head, Key, Namespace, Position,
-    Record, SCHEMAS_NAMESPACE, SchemaError,
+    Codec, Commit, DecodeError, Divergence, Folded, Hash, Head, Position, Record,
+    SCHEMAS_NAMESPACE, SchemaError,
 };
 
 use crate::rebase::Rebase;
@@ -37,14 +37,12 @@ pub(crate) struct Core {
     pub(crate) settings: Settings,
     /// The chain and the view at its head; none before the first state.
     state: Option<(Chain, Arc<View>)>,
-    /// The revision at which a divergence was met with a state already built anew: the writer was wrong.
+    /// The revision at which a divergence will be met with a state already taken anew: then the writer was wrong.
     pub(crate) rebuilt_for: Option<u64>,
+    /// The alarm of the first divergence that stayed. It stands until a person has looked, whatever else comes and goes.
+    diverged: Option<Alarm>,
     rebase: Rebase,
     progress: Progress,
-}
-
-fn lookup(view: &View, namespace: &Namespace, key: &Key) -> Option<Entry> {
-    view.get(namespace.as_str(), key.as_str()).map(|entry| entry.to_entry())
 }
 
 impl Core {
@@ -56,6 +54,7 @@ impl Core {
             settings,
             state: None,
             rebuilt_for: None,
+            diverged: None,
             rebase,
             progress: Progress::default(),
         }
@@ -103,9 +102,10 @@ impl Core {
     /// Everything up to the log's end was read.
     pub(crate) async fn at_end(&mut self, next: Position) {
         self.progress.next = next;
-        if self.shared.alarm.load().is_none() {
-            self.phase(Phase::Live);
-        }
+        // Nothing stands in the way any more, even if nothing new was accepted. With a divergence, too, it follows live:
+        // the fold counts.
+        self.mended(&[AlarmKind::Undecodable]).await;
+        self.phase(Phase::Live);
         self.tell(Seen::AtEnd { next }).await;
     }
 
@@ -130,6 +130,9 @@ impl Core {
 
     pub(crate) async fn alarm(&mut self, kind: AlarmKind, detail: String) {
         let alarm = Alarm { kind, detail };
+        if kind != AlarmKind::Divergence {
+            self.phase(Phase::ReadOnly);
+        }
         if self.shared.alarm.load().as_deref() == Some(&alarm) {
             return;
         }
@@ -137,9 +140,6 @@ impl Core {
         self.shared.account().last_error = Some(alarm.detail.clone());
         self.shared.alarm.store(Some(Arc::new(alarm.clone())));
         measure::alarm(true);
-        if kind != AlarmKind::Divergence {
-            self.phase(Phase::ReadOnly);
-        }
         self.tell(Seen::Alarm(Some(alarm))).await;
     }
 
@@ -149,10 +149,11 @@ impl Core {
             self.shared.alarm.load().as_ref().is_some_and(|alarm| kinds.contains(&alarm.kind));
         if lifted {
             tracing::info!("replica alarm lifted");
-            self.shared.alarm.store(None);
-            measure::alarm(false);
+            let stays = self.diverged.clone();
+            self.shared.alarm.store(stays.clone().map(Arc::new));
+            measure::alarm(stays.is_some());
             self.phase(Phase::CatchingUp);
-            self.tell(Seen::Alarm(None)).await;
+            self.tell(Seen::Alarm(stays)).await;
         }
     }
 
@@ -172,7 +173,9 @@ impl Core {
         self.took(source);
         self.shared.tail.reset(*view.head());
         self.state = Some((chain, view.clone()));
-        self.rebase.forget();
+        // What came from an image was left in the cache on its way.
+        let cached = matches!(source, Source::Cache | Source::Image).then(|| view.revision());
+        self.rebase.begin(cached);
         self.swap(view.clone());
         self.heard_of(view.revision());
         self.phase(Phase::CatchingUp);
@@ -182,30 +185,29 @@ impl Core {
 
     /// Takes a record before there is any state: the first well-formed genesis founds it.
     pub(crate) async fn found(&mut self, record: &Record) -> bool {
-        let Some((chain, _, folded)) = Chain::found(&record.bytes) else { return false };
-        let view = View::empty(folded.head, record.position).apply(&folded, record.position);
-        let view = Arc::new(view);
-        self.took(Source::Log);
-        self.shared.tail.reset(*view.head());
-        self.state = Some((chain, view.clone()));
-        self.swap(view.clone());
-        self.phase(Phase::CatchingUp);
-        self.tell(Seen::Reset { view }).await;
-        true
+        let Some((_, _, folded)) = Chain::found(&record.bytes) else { return false };
+        self.reset(View::founded(&folded, record.position), Source::Log).await.is_ok()
+    }
+
+    /// Whether what stands at `position` was read before: a check of the head reads on from there, again.
+    pub(crate) fn was_read(&self, position: Position) -> bool {
+        position < self.progress.next
     }
 
     /// Takes one record: accept, decode, fold, swap, extend the tail.
     pub(crate) async fn record(&mut self, record: &Record) -> Result<Taken, Refusal> {
         let Some((chain, view)) = &self.state else { return Ok(Taken::Ignored) };
         let mut ahead = chain.clone();
-        match ahead.step(record, |namespace, key| lookup(view, namespace, key))? {
+        match ahead.step(record, |namespace, key| view.lookup(namespace, key))? {
             Step::Marker(nonce) => {
                 self.tell(Seen::Marker { nonce }).await;
                 Ok(Taken::Marker)
             }
             Step::Ignored { hash, revision } => {
-                self.shared.account().ignored += 1;
-                measure::ignored();
+                if !self.was_read(record.position) {
+                    self.shared.account().ignored += 1;
+                    measure::ignored();
+                }
                 self.tell(Seen::Ignored { hash, revision, position: record.position }).await;
                 Ok(Taken::Ignored)
             }
@@ -237,7 +239,7 @@ impl Core {
         let Some((chain, view)) = &self.state else { return Ok(()) };
         let previous = view.revision();
         let mut ahead = chain.clone();
-        let folded = ahead.fold(&commit, hash, |namespace, key| lookup(view, namespace, key))?;
+        let folded = ahead.fold(&commit, hash, |namespace, key| view.lookup(namespace, key))?;
         if let Some(divergence) = folded.divergence {
             return Err(divergence.into());
         }
@@ -256,17 +258,23 @@ impl Core {
         self.tell(Seen::Advanced { view }).await;
     }
 
-    /// A divergence is met once by building the state anew; if it stays, the writer was wrong: the fold is the
-    /// truth, and writers stop until an operator speaks.
+    /// A divergence is met once by taking the state anew; if it stays, the writer was wrong: the fold is the
+    /// truth, and writers stop until an operator speaks. What that writer did besides needs no further look: each
+    /// would cost a replay of the whole log.
     async fn judge(&mut self, folded: &Folded) -> Result<(), Divergence> {
         let Some(divergence) = &folded.divergence else { return Ok(()) };
+        if self.diverged.is_some() {
+            tracing::warn!(%divergence, "a further divergence; the fold counts");
+            return Ok(());
+        }
         if self.rebuilt_for != Some(folded.head.revision) {
             return Err(divergence.clone());
         }
         let detail = format!(
-            "{divergence}. A state built anew from the log agrees with this one, so the writer was wrong; \
+            "{divergence}. A state taken anew agrees with this one, so the writer was wrong; \
              the fold counts and publishers stop writing. Find the writer, then resume the stream."
         );
+        self.diverged = Some(Alarm { kind: AlarmKind::Divergence, detail: detail.clone() });
         self.alarm(AlarmKind::Divergence, detail).await;
         Ok(())
     }

@@ -7,10 +7,11 @@
 //!            └── doubt ◀── read the records behind it, one by one
 //! ```
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use headwater_log::{Batch, Log, LogReader, ReadError, Seek};
 use headwater_schemas::{Frozen, Hash, Head, Record};
+use tokio::time::Instant;
 
 use crate::core::{Core, Refusal, Taken};
 use crate::{AlarmKind, Chain, Phase, Source, View};
@@ -41,9 +42,12 @@ enum Ended {
 pub(crate) async fn follow(core: &mut Core, log: &dyn Log) {
     let mut pause = RETRY.0;
     loop {
-        let began = Instant::now();
-        let Err(ended) = session(core, log).await;
-        if began.elapsed() > RETRY.1 {
+        let mut found_at = None;
+        let Err(ended) = session(core, log, &mut found_at).await;
+        // What was applied before the end counts, and whoever waits for it learns it.
+        core.publish(None);
+        // Only following mends: a long search that found nothing must not begin anew at once.
+        if found_at.is_some_and(|at: Instant| at.elapsed() > RETRY.1) {
             pause = RETRY.0;
         }
         match ended {
@@ -94,6 +98,8 @@ enum Looking {
 /// One reader's life.
 struct Session<'a> {
     core: &'a mut Core,
+    /// When the head was found for the first time.
+    found_at: &'a mut Option<Instant>,
     reader: Box<dyn LogReader>,
     looking: Looking,
     /// When the chain last proved that it is this log's.
@@ -102,10 +108,15 @@ struct Session<'a> {
     doubt_since: Option<Instant>,
 }
 
-async fn session(core: &mut Core, log: &dyn Log) -> Result<std::convert::Infallible, Ended> {
+async fn session(
+    core: &mut Core,
+    log: &dyn Log,
+    found_at: &mut Option<Instant>,
+) -> Result<std::convert::Infallible, Ended> {
     let reader = log.reader().await?;
     let mut session = Session {
         core,
+        found_at,
         reader,
         looking: Looking::ForGenesis,
         proved_at: Instant::now(),
@@ -132,8 +143,8 @@ impl Session<'_> {
 
     async fn turn(&mut self) -> Result<(), Ended> {
         let wait = self.next_check();
+        // In no order: a log that always has more must not keep a new base waiting.
         let batch = tokio::select! {
-            biased;
             batch = self.reader.read(wait, READ_BYTES) => Some(batch),
             () = self.core.rebase_wakes() => None,
         };
@@ -208,6 +219,7 @@ impl Session<'_> {
     async fn proved(&mut self) {
         self.looking = Looking::Found;
         self.proved_at = Instant::now();
+        self.found_at.get_or_insert(self.proved_at);
         self.doubt_since = None;
         self.core.mended(&[AlarmKind::NotOnThisLog, AlarmKind::LogDamaged]).await;
     }
@@ -217,12 +229,15 @@ impl Session<'_> {
     }
 
     async fn news(&mut self, record: &Record) -> Result<(), Ended> {
+        // A check of the head reads what it ignored again: that is no reason for the next check.
+        let again = self.core.was_read(record.position);
         match self.core.record(record).await? {
             Taken::Accepted => {
                 self.proved_at = Instant::now();
                 self.doubt_since = None;
                 self.core.mended(&[AlarmKind::Undecodable]).await;
             }
+            Taken::Ignored if again => {}
             Taken::Ignored => {
                 self.doubt_since.get_or_insert_with(Instant::now);
             }
@@ -283,16 +298,11 @@ async fn rebuild(core: &mut Core, log: &dyn Log) -> Result<(), Ended> {
 
 fn grow(state: Option<(Chain, View)>, record: &Record) -> Result<Option<(Chain, View)>, Ended> {
     let Some((mut chain, view)) = state else {
-        return Ok(Chain::found(&record.bytes).map(|(chain, _, folded)| {
-            let view = View::empty(folded.head, record.position).apply(&folded, record.position);
-            (chain, view)
-        }));
+        return Ok(Chain::found(&record.bytes)
+            .map(|(chain, _, folded)| (chain, View::founded(&folded, record.position))));
     };
-    let lookup = |namespace: &headwater_schemas::Namespace, key: &headwater_schemas::Key| {
-        view.get(namespace.as_str(), key.as_str()).map(|entry| entry.to_entry())
-    };
-    let step = chain.step(record, lookup).map_err(Refusal::from)?;
-    let view = match step {
+    let step = chain.step(record, |namespace, key| view.lookup(namespace, key));
+    let view = match step.map_err(Refusal::from)? {
         crate::Step::Accepted(step) => view.apply(&step.1, record.position),
         _ => view,
     };

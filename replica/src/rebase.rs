@@ -18,16 +18,21 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The pause is so many times what the last fold took: at most 2 % of a core goes into freshening.
 const PAUSE_FACTOR: u32 = 50;
 
+/// A fold under way: the new base, and whether it stands in the cache.
+type Folding = JoinHandle<Result<(Mapped, bool), ImageError>>;
+
 /// The folding of one replica's view.
 #[derive(Debug)]
 pub(crate) struct Rebase {
     settings: Settings,
-    running: Option<(Instant, JoinHandle<Result<Mapped, ImageError>>)>,
+    running: Option<(Instant, Folding)>,
     /// What the cache holds.
     cached_revision: Option<u64>,
     not_before: Instant,
-    /// When the next freshening is due, if anything changed.
+    /// When the next fold is due, if anything changed.
     due_at: Option<Instant>,
+    /// The last fold came to nothing: the next one waits, however much changed.
+    failed: bool,
 }
 
 impl Rebase {
@@ -38,13 +43,16 @@ impl Rebase {
             cached_revision: None,
             not_before: Instant::now(),
             due_at: None,
+            failed: false,
         }
     }
 
-    /// The state was replaced: what is being folded is of no use any more.
-    pub(crate) fn forget(&mut self) {
+    /// The state was replaced: what is being folded is of no use any more. `cached` is the revision of the new one if
+    /// it stands in the cache.
+    pub(crate) fn begin(&mut self, cached: Option<u64>) {
         self.running = None;
         self.due_at = None;
+        self.cached_revision = cached;
     }
 
     pub(crate) fn start_if_due(&mut self, view: &Arc<View>, now: Instant) {
@@ -56,14 +64,15 @@ impl Rebase {
             view.changed_keys() >= MANY_KEYS.max(entries / 8) || view.changed_bytes() >= MANY_BYTES;
         let stale = self.settings.cache_dir.is_some()
             && self.cached_revision.is_none_or(|cached| view.revision() > cached);
-        self.due_at = (stale && !many).then_some(self.not_before);
-        if many || (stale && now >= self.not_before) {
+        let now_due = (many && !self.failed) || ((many || stale) && now >= self.not_before);
+        self.due_at = (many || stale).then_some(self.not_before);
+        if now_due {
             self.due_at = None;
             self.running = Some((now, self.spawn(view.clone())));
         }
     }
 
-    fn spawn(&self, view: Arc<View>) -> JoinHandle<Result<Mapped, ImageError>> {
+    fn spawn(&self, view: Arc<View>) -> Folding {
         let settings = self.settings.clone();
         tokio::task::spawn_blocking(move || fold(&view, &settings))
     }
@@ -88,11 +97,14 @@ impl Rebase {
         self.take(ended.map_err(ImageError::source).flatten())
     }
 
-    fn take(&mut self, folded: Result<Mapped, ImageError>) -> Option<Arc<Mapped>> {
+    fn take(&mut self, folded: Result<(Mapped, bool), ImageError>) -> Option<Arc<Mapped>> {
+        self.failed = folded.is_err();
         match folded {
-            Ok(base) => {
-                self.cached_revision = Some(base.head().revision);
-                cache::prune(&self.settings);
+            Ok((base, cached)) => {
+                if cached {
+                    self.cached_revision = Some(base.head().revision);
+                    cache::prune(&self.settings);
+                }
                 Some(Arc::new(base))
             }
             Err(error) => {
@@ -113,15 +125,12 @@ impl Rebase {
     }
 }
 
-fn fold(view: &View, settings: &Settings) -> Result<Mapped, ImageError> {
+fn fold(view: &View, settings: &Settings) -> Result<(Mapped, bool), ImageError> {
     let mut builder = MappedBuilder::default();
     for (namespace, key, entry) in view.iter() {
         builder.push(namespace, key, entry)?;
     }
     let built =
         builder.finish(view.head(), view.totals(), view.position(), settings.subscription())?;
-    match &settings.cache_dir {
-        Some(dir) => built.persist(dir, settings.keep()),
-        None => Ok(built),
-    }
+    Ok(cache::keep(built, settings))
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use headwater_api::{Code, Frame};
 use headwater_client::{Backoff, Client, ClientError, FrameStream};
-use headwater_schemas::{Digest, Hash, Head, Position, Record};
+use headwater_schemas::{Digest, Hash, Head, Position, Record, StreamId};
 
 use crate::core::{Core, Refusal, Taken};
-use crate::{AlarmKind, Phase, bootstrap};
+use crate::{AlarmKind, Phase, View, bootstrap};
 
 /// The pause before the next try: full jitter between nothing and this, doubling from the first to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -24,9 +24,17 @@ pub(crate) enum Ended {
     /// What it sent does not continue our chain or does not add up.
     #[error("{0}")]
     Mismatch(String),
-    /// It serves another stream, another chain, or only states older than ours.
+    /// It serves another stream or another chain.
     #[error("{0}")]
     WrongSource(String),
+    /// Its newest image is too old to help.
+    #[error("the relay's newest image is of revision {image}, and {at_least} or later is needed")]
+    NoNewer {
+        /// The revision of its newest image.
+        image: u64,
+        /// What is needed.
+        at_least: u64,
+    },
     /// Its image cannot be used.
     #[error("image: {0}")]
     Image(String),
@@ -61,12 +69,18 @@ pub(crate) async fn follow(core: &mut Core, relays: &[Client]) {
         core.error(ended.at(relay));
         match &ended {
             Ended::WrongSource(detail) => core.alarm(AlarmKind::WrongSource, detail.clone()).await,
-            Ended::Refused(refusal) => {
-                core.alarm(AlarmKind::Undecodable, refusal.to_string()).await
+            Ended::Refused(Refusal::Stop(stop)) => {
+                core.alarm(AlarmKind::Undecodable, stop.to_string()).await
             }
+            Ended::Refused(Refusal::Diverged(_)) => match anew(core, relay).await {
+                // There is nothing better than what we have: should the commit diverge again, its writer was wrong.
+                Ok(()) | Err(Ended::NoNewer { .. }) => {
+                    core.rebuilt_for = core.head().map(|head| head.revision + 1);
+                }
+                Err(error) => core.error(error.at(relay)),
+            },
             Ended::Mismatch(_) => {
-                // The state or the stream is wrong: take a whole state that is not older, from wherever.
-                if let Err(error) = bootstrap::from_relay(core, relay).await {
+                if let Err(error) = anew(core, relay).await {
                     core.error(error.at(relay));
                 }
             }
@@ -79,15 +93,23 @@ pub(crate) async fn follow(core: &mut Core, relays: &[Client]) {
     }
 }
 
+/// The state or the stream is wrong: takes a whole state that is not older.
+async fn anew(core: &mut Core, relay: &Client) -> Result<(), Ended> {
+    let at_least = core.head().map_or(0, |head| head.revision);
+    bootstrap::from_relay(core, relay, at_least).await
+}
+
 async fn session(core: &mut Core, relay: &Client) -> Result<std::convert::Infallible, Ended> {
     if core.view().is_none() {
-        bootstrap::from_relay(core, relay).await?;
+        bootstrap::from_relay(core, relay, 0).await?;
     }
     let mut stream = match open(core, relay).await {
         Err(Ended::Client(ClientError::Problem(problem)))
             if problem.code == Code::RevisionCompacted =>
         {
-            bootstrap::from_relay(core, relay).await?;
+            // The image of the revision that was just refused would be refused again.
+            let newer = core.head().map_or(0, |head| head.revision + 1);
+            bootstrap::from_relay(core, relay, newer).await?;
             open(core, relay).await?
         }
         other => other?,
@@ -95,8 +117,8 @@ async fn session(core: &mut Core, relay: &Client) -> Result<std::convert::Infall
     core.mended(&[AlarmKind::WrongSource]).await;
     let mut target = None;
     loop {
+        // In no order: a stream that always has more must not keep a new base waiting.
         let frame = tokio::select! {
-            biased;
             frame = stream.next() => Some(frame?),
             () = core.rebase_wakes() => None,
         };
@@ -131,7 +153,7 @@ async fn take(core: &mut Core, frame: Frame, target: &mut Option<u64>) -> Result
     match frame {
         Frame::Commit { position, appended_at_ms, record } => {
             let record = Record { position, appended_at_ms, bytes: record };
-            if core.record(&record).await.map_err(mismatch)? == Taken::Ignored {
+            if core.record(&record).await? == Taken::Ignored {
                 return Err(Ended::Mismatch(
                     "the relay sent a record that does not continue our chain".into(),
                 ));
@@ -139,18 +161,21 @@ async fn take(core: &mut Core, frame: Frame, target: &mut Option<u64>) -> Result
             core.publish(Some(position.next()));
         }
         Frame::Filtered { previous, hash, position, commit } => {
-            follows(core, previous)?;
             let commit =
                 core.decode(&commit).map_err(|error| Ended::Mismatch(error.to_string()))?;
+            follows(core, previous, commit.revision)?;
+            of_our_stream(core, commit.stream_id)?;
             core.filtered(commit, hash, position).await.map_err(mismatch)?;
             core.publish(Some(position.next()));
         }
         Frame::Progress { previous, revision, hash, digest, position } => {
-            follows(core, previous)?;
+            follows(core, previous, revision)?;
             advance(core, revision, hash, digest, position).await?;
         }
-        Frame::Heartbeat { stream_id, revision, hash, .. } => {
-            heartbeat(core, stream_id, revision, hash, target)?
+        Frame::Heartbeat { stream_id, revision, hash, digest, .. } => {
+            of_our_stream(core, stream_id)?;
+            heartbeat(core, revision, hash, digest)?;
+            target.get_or_insert(revision);
         }
         Frame::End { problem } => return Err(Ended::End(problem.to_string())),
     }
@@ -170,12 +195,24 @@ fn mismatch(refusal: Refusal) -> Ended {
     }
 }
 
-fn follows(core: &Core, previous: u64) -> Result<(), Ended> {
+fn follows(core: &Core, previous: u64, revision: u64) -> Result<(), Ended> {
     let ours = core.head().map_or(0, |head| head.revision);
-    if previous == ours {
+    if previous == ours && revision > ours {
         return Ok(());
     }
-    Err(Ended::Mismatch(format!("the relay went on from revision {previous}, we are at {ours}")))
+    Err(Ended::Mismatch(format!(
+        "the relay went on from revision {previous} to {revision}, we are at {ours}"
+    )))
+}
+
+fn of_our_stream(core: &Core, theirs: StreamId) -> Result<(), Ended> {
+    match core.head() {
+        Some(ours) if ours.stream_id != theirs => Err(Ended::WrongSource(format!(
+            "the relay serves stream {theirs}, we follow {}",
+            ours.stream_id
+        ))),
+        _ => Ok(()),
+    }
 }
 
 async fn advance(
@@ -186,39 +223,36 @@ async fn advance(
     position: Position,
 ) -> Result<(), Ended> {
     let Some(view) = core.view() else { return Ok(()) };
-    if view.totals().digest() != digest {
-        return Err(Ended::Mismatch(format!(
-            "at revision {revision} the relay holds digest {digest} of our namespaces, we hold {}",
-            view.totals().digest()
-        )));
-    }
+    agrees(view, revision, digest)?;
     let head = Head { revision, hash, ..*view.head() };
     core.advance(head, position).await;
     core.publish(Some(position.next()));
     Ok(())
 }
 
-fn heartbeat(
-    core: &Core,
-    stream_id: headwater_schemas::StreamId,
-    revision: u64,
-    hash: Hash,
-    target: &mut Option<u64>,
-) -> Result<(), Ended> {
-    let Some(head) = core.head() else { return Ok(()) };
-    if stream_id != head.stream_id {
-        return Err(Ended::WrongSource(format!(
-            "the relay serves stream {stream_id}, we follow {}",
-            head.stream_id
-        )));
+fn agrees(view: &View, revision: u64, digest: Digest) -> Result<(), Ended> {
+    let ours = view.totals().digest();
+    if ours == digest {
+        return Ok(());
     }
-    if revision == head.revision && hash != head.hash {
-        return Err(Ended::WrongSource(format!(
-            "at revision {revision} the relay's chain has hash {hash}, ours {}",
-            head.hash
-        )));
+    Err(Ended::Mismatch(format!(
+        "at revision {revision} the relay holds digest {digest} of our namespaces, we hold {ours}"
+    )))
+}
+
+/// Compares our state with the server's where both are at the same revision.
+fn heartbeat(core: &Core, revision: u64, hash: Hash, digest: Digest) -> Result<(), Ended> {
+    let Some(view) = core.view() else { return Ok(()) };
+    let ours = view.head();
+    if revision == ours.revision {
+        if hash != ours.hash {
+            return Err(Ended::WrongSource(format!(
+                "at revision {revision} the relay's chain has hash {hash}, ours {}",
+                ours.hash
+            )));
+        }
+        agrees(view, revision, digest)?;
     }
     core.heard_of(revision);
-    target.get_or_insert(revision);
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use headwater_image::Mapped;
-use headwater_schemas::{Entry, EntryRef, Folded, Head, Position, Totals};
+use headwater_schemas::{Entry, EntryRef, Folded, Head, Key, Namespace, Position, Totals};
 
 use crate::delta::{Changed, Delta};
 
@@ -21,9 +21,10 @@ pub struct View {
 }
 
 impl View {
-    /// The empty state before a genesis that is about to be folded.
-    pub(crate) fn empty(head: Head, position: Position) -> Self {
-        Self { head, totals: Totals::default(), position, base: None, delta: Delta::new() }
+    /// The state that a genesis founds.
+    pub(crate) fn founded(folded: &Folded, position: Position) -> Self {
+        let (head, totals) = (folded.head, Totals::default());
+        Self { head, totals, position, base: None, delta: Delta::new() }.apply(folded, position)
     }
 
     /// The state of an image.
@@ -96,6 +97,11 @@ impl View {
     /// About how many bytes of values changed since the base image.
     pub(crate) fn changed_bytes(&self) -> u64 {
         self.delta.bytes()
+    }
+
+    /// The entry of one key, to keep: what a fold looks up.
+    pub(crate) fn lookup(&self, namespace: &Namespace, key: &Key) -> Option<Entry> {
+        self.get(namespace.as_str(), key.as_str()).map(|entry| entry.to_entry())
     }
 
     /// The entry of one key.

@@ -1,10 +1,12 @@
 //! The loop over a log in memory: what it founds, follows, ignores, and when it stops.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use headwater_log::{Log, MemoryLog};
-use headwater_schemas::{Commit, Hash, State, encode_commit, encode_genesis};
+use futures::future::BoxFuture;
+use headwater_log::{FaultPlan, Faulty, Identity, Log, LogReader, LogWriter, MemoryLog, ReadError};
+use headwater_schemas::{Commit, Digest, Hash, Position, State, encode_commit, encode_genesis};
 use tokio_util::sync::CancellationToken;
 
 use super::view::genesis;
@@ -56,6 +58,36 @@ impl Stream {
         self.state.apply(&commit, Hash::of(&record));
         self.append(record).await;
     }
+
+    /// A commit whose writer computed another digest.
+    async fn commit_wrong(&mut self, value: &str) {
+        let mut commit = self.next(value);
+        commit.digest = Digest::default();
+        let record = encode_commit(&commit);
+        self.state.apply(&commit, Hash::of(&record));
+        self.append(record).await;
+    }
+}
+
+/// A log that loses its genesis before its second reader comes.
+#[derive(Debug)]
+struct Trimmed(MemoryLog, AtomicUsize);
+
+impl Log for Trimmed {
+    fn identity(&self) -> &Identity {
+        self.0.identity()
+    }
+
+    fn reader(&self) -> BoxFuture<'_, Result<Box<dyn LogReader>, ReadError>> {
+        if self.1.fetch_add(1, Ordering::Relaxed) == 1 {
+            self.0.trim(Position(1));
+        }
+        self.0.reader()
+    }
+
+    fn writer(&self) -> Option<Arc<dyn LogWriter>> {
+        None
+    }
 }
 
 struct Running {
@@ -83,10 +115,18 @@ impl Running {
     }
 
     async fn alarmed(&self) -> AlarmKind {
-        let mut progress = self.replica.progress();
-        let read_only = progress.wait_for(|now| now.phase == Phase::ReadOnly);
-        tokio::time::timeout(Duration::from_secs(60), read_only).await.unwrap().unwrap();
+        self.reaches(Phase::ReadOnly).await;
         self.replica.alarm().unwrap().kind
+    }
+
+    async fn live(&self) {
+        self.reaches(Phase::Live).await;
+    }
+
+    async fn reaches(&self, phase: Phase) {
+        let mut progress = self.replica.progress();
+        let reached = progress.wait_for(|now| now.phase == phase);
+        tokio::time::timeout(Duration::from_secs(60), reached).await.unwrap().unwrap();
     }
 
     async fn close(self) {
@@ -184,6 +224,95 @@ async fn a_commit_with_a_wrong_digest_is_folded_after_a_rebuild_and_raises_an_al
     let running = over(&stream.log, Settings::default());
     running.at(3).await;
     assert_eq!(running.replica.alarm().unwrap().kind, AlarmKind::Divergence);
+    assert_eq!(running.replica.view().unwrap().totals(), stream.state.totals());
+    running.close().await;
+}
+
+#[tokio::test]
+async fn a_further_divergence_is_folded_without_a_replay_and_the_replica_is_live() {
+    let mut stream = Stream::found().await;
+    stream.commit_wrong("first").await;
+    let running = over(&stream.log, Settings::default());
+    running.at(1).await;
+    // Without its genesis the log cannot be replayed any more.
+    stream.log.trim(Position(1));
+    stream.commit_wrong("second").await;
+    running.at(2).await;
+    assert_eq!(running.replica.alarm().unwrap().kind, AlarmKind::Divergence);
+    running.live().await;
+    assert_eq!(running.replica.view().unwrap().totals(), stream.state.totals());
+    running.close().await;
+}
+
+#[tokio::test]
+async fn a_divergence_is_still_alarmed_when_another_alarm_came_and_went() {
+    let mut stream = Stream::found().await;
+    stream.commit_wrong("wrong").await;
+    let running = over(&stream.log, Settings::default());
+    running.at(1).await;
+    running.live().await;
+    stream.log.truncate(Position(1));
+    assert_eq!(running.alarmed().await, AlarmKind::NotOnThisLog);
+    let lost = stream.records[1..].to_vec();
+    stream.log.writer().unwrap().append(lost).await;
+    running.live().await;
+    assert_eq!(running.replica.alarm().unwrap().kind, AlarmKind::Divergence);
+    running.close().await;
+}
+
+#[tokio::test]
+async fn a_log_restored_without_what_could_not_be_decoded_is_followed_again() {
+    let mut stream = Stream::found().await;
+    stream.commit("good").await;
+    let mut record = encode_commit(&stream.next("bad")).to_vec();
+    record.truncate(record.len() - 3);
+    stream.log.writer().unwrap().append(vec![record.into()]).await;
+    let running = over(&stream.log, Settings::default());
+    assert_eq!(running.alarmed().await, AlarmKind::Undecodable);
+    stream.log.truncate(Position(2));
+    running.live().await;
+    assert_eq!(running.replica.alarm(), None);
+    running.close().await;
+}
+
+#[tokio::test]
+async fn commits_before_one_that_cannot_be_applied_are_told_to_whoever_waits() {
+    let mut stream = Stream::found().await;
+    stream.commit("good").await;
+    stream.commit_wrong("wrong").await;
+    // The replay that a divergence asks for fails.
+    let log = Trimmed(stream.log.clone(), AtomicUsize::new(0));
+    let running = run(Replica::new(Settings::default(), Follow::Log(Arc::new(log)), None));
+    running.at(1).await;
+    running.close().await;
+}
+
+#[tokio::test]
+async fn what_was_ignored_is_not_counted_again_when_it_is_read_again() {
+    let mut stream = Stream::found().await;
+    let loser = encode_commit(&stream.next("loser"));
+    stream.commit("winner").await;
+    stream.append(loser).await;
+    let log = Arc::new(Faulty::new(Arc::new(stream.log.clone()), FaultPlan::NONE, 1));
+    let running = run(Replica::new(Settings::default(), Follow::Log(log.clone()), None));
+    running.live().await;
+    log.set_plan(FaultPlan { unavailable: 1_000, ..FaultPlan::NONE });
+    stream.append("garbage".into()).await;
+    running.reaches(Phase::Stale).await;
+    log.set_plan(FaultPlan::NONE);
+    running.live().await;
+    assert_eq!(running.replica.status().ignored, 2);
+    running.close().await;
+}
+
+#[tokio::test]
+async fn a_cache_that_cannot_be_written_costs_no_state() {
+    let mut stream = Stream::found().await;
+    stream.commit("value").await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let settings = Settings { cache_dir: Some(file.path().to_owned()), ..Settings::default() };
+    let running = over(&stream.log, settings);
+    running.live().await;
     assert_eq!(running.replica.view().unwrap().totals(), stream.state.totals());
     running.close().await;
 }

@@ -1,3 +1,4 @@
 mod follow;
+mod rebase;
 mod tail;
 mod view;

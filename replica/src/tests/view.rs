@@ -130,7 +130,7 @@ proptest! {
         let hash = Hash::of(b"genesis");
         let mut state = State::found(&founding, hash);
         let folded = fold(&founding, hash, &Default::default(), |_, _| None);
-        let mut view = View::empty(folded.head, Position(0)).apply(&folded, Position(0));
+        let mut view = View::founded(&folded, Position(0));
         let mut behind: Option<View> = None;
         for (step, act) in acts.iter().enumerate() {
             match act {
