@@ -2,7 +2,8 @@
 //!
 //! hyper answers a head that is too large or malformed by itself, without a body, and closes silently when a
 //! head takes too long. Both never reach a service, so they are mended here, where the bytes pass by. It is
-//! done only while no request is open ([`Traffic`]): what is written then can only be hyper's own refusal.
+//! done only while no request is open or waits for its answer's head ([`Traffic`]): what is written then can only
+//! be hyper's own refusal.
 
 use std::io;
 use std::pin::Pin;
@@ -27,6 +28,8 @@ const LINGER_BYTES: usize = 8 * 1024 * 1024;
 pub(crate) struct Traffic {
     /// Requests whose answers are not yet whole.
     open: AtomicUsize,
+    /// Requests that ever began: one whose answer has no body (to HEAD) is closed before its head is written.
+    begun: AtomicUsize,
     /// Whether bytes were left unread when an answer was given.
     linger: AtomicBool,
 }
@@ -34,6 +37,7 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// A request begins; it ends when the guard is dropped, with the last byte of its answer.
     pub(crate) fn begin(self: &Arc<Self>) -> Open {
+        self.begun.fetch_add(1, Ordering::AcqRel);
         self.open.fetch_add(1, Ordering::AcqRel);
         Open(Arc::clone(self))
     }
@@ -77,6 +81,8 @@ pub(crate) struct Connection {
     refusal: Refusal,
     /// Whether all of the last answer went out and no request has come since.
     is_idle: bool,
+    /// How many requests had begun when that was last asked.
+    seen: usize,
     /// Bytes read since then.
     head_bytes: usize,
     /// The end of the head, of the idle time, or of the lingering.
@@ -104,6 +110,7 @@ impl Connection {
             limits,
             refusal,
             is_idle: true,
+            seen: 0,
             head_bytes: 0,
             read_timer: timer(),
             is_read_timed: false,
@@ -115,7 +122,9 @@ impl Connection {
     }
 
     fn is_between_requests(&mut self) -> bool {
-        if self.traffic.is_open() {
+        let begun = self.traffic.begun.load(Ordering::Acquire);
+        if self.traffic.is_open() || begun != self.seen {
+            self.seen = begun;
             self.is_idle = false;
             self.is_read_timed = false;
         }

@@ -228,6 +228,24 @@ async fn head_is_get_without_a_body() {
 }
 
 #[tokio::test]
+async fn a_refused_head_has_no_body_and_keeps_its_connection() {
+    let server = start(quick()).await;
+    for refused in ["/v1/config/a/k?att=1", "/v1/config/A/k"] {
+        let get = server.get(refused).await;
+        let mut socket = server.connect().await;
+        let head = format!("HEAD {refused} HTTP/1.1\r\nhost: x\r\n\r\n");
+        socket.write_all(head.as_bytes()).await.unwrap();
+        let after = b"GET /own HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        socket.write_all(after).await.unwrap();
+        let both = finish(socket).await;
+        assert_eq!((get.status, both.status), (400, 400), "{refused}");
+        assert_eq!(both.header("content-length"), get.header("content-length"), "{refused}");
+        // What follows the head is the next answer, not a body.
+        assert_eq!(Answer::parse(both.body.as_bytes()).status, 200, "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn parameters_are_strict_and_the_stream_is_compared() {
     let server = start(quick()).await;
     assert_eq!(server.get("/v1/config/a/k?att=1").await.code(), Code::InvalidRequest);
