@@ -5,6 +5,8 @@ mod health;
 mod writes;
 
 use utoipa::OpenApi;
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::{ObjectBuilder, RefOr, Type};
 
 /// Who serves what is told by the handlers; the bodies by the API's own types.
 #[derive(OpenApi)]
@@ -47,7 +49,21 @@ struct Paths;
 pub fn document() -> utoipa::openapi::OpenApi {
     let mut document = Paths::openapi();
     document.merge(headwater_api::Components::openapi());
+    let reads = document.paths.paths.iter_mut().filter(|(path, _)| path.starts_with("/v1/"));
+    for operation in reads.filter_map(|(_, item)| item.get.as_mut()) {
+        operation.parameters.get_or_insert_default().push(RefOr::T(stream_guard()));
+    }
     document
+}
+
+/// What the edge compares on every read and follow call, whatever else the call takes.
+fn stream_guard() -> Parameter {
+    Parameter::builder()
+        .name("stream")
+        .parameter_in(ParameterIn::Query)
+        .description(Some("The stream id that is expected: 409 `wrong_stream` where it is another"))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .build()
 }
 
 /// The document as text: the same at every call, so that it can be compared with the one on file.
@@ -97,6 +113,21 @@ mod tests {
             "/metrics",
         ] {
             assert_eq!(methods(path), ["get"], "{path}");
+        }
+    }
+
+    #[test]
+    fn operations_have_names_of_their_own_and_reads_take_the_stream() {
+        let document: serde_json::Value = serde_json::from_str(&json()).unwrap();
+        let mut names = std::collections::BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let name = operation["operationId"].as_str().unwrap();
+                assert!(names.insert(name.to_owned()), "{name} is there twice: {method} {path}");
+                let parameters = operation["parameters"].as_array();
+                let takes = parameters.is_some_and(|all| all.iter().any(|p| p["name"] == "stream"));
+                assert_eq!(takes, method == "get" && path.starts_with("/v1/"), "{method} {path}");
+            }
         }
     }
 

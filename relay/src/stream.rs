@@ -30,7 +30,7 @@ pub(crate) struct Parameters {
 }
 
 /// Everything after a revision, and then whatever comes, until one of the two hangs up.
-#[utoipa::path(get, path = "/v1/stream", tag = "follow",
+#[utoipa::path(get, path = "/v1/stream", operation_id = "stream", tag = "follow",
     params(
         ("after" = Option<u64>, Query, description = "The revision that the client has; the head by default. Above the head it waits"),
         ("hash" = Option<String>, Query, description = "The chain hash at that revision, in hex"),

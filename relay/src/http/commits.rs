@@ -32,7 +32,7 @@ const COMMIT_BYTES: usize = 512;
 const AHEAD: Duration = Duration::from_secs(1);
 
 /// A page of commits, ascending. The genesis is no commit of anybody's and is not listed; barriers are.
-#[utoipa::path(get, path = "/v1/commits", tag = "read",
+#[utoipa::path(get, path = "/v1/commits", operation_id = "list_commits", tag = "read",
     params(
         ("after" = Option<u64>, Query, description = "Only later revisions"),
         ("actor" = Option<String>, Query, description = "Only commits of this actor"),

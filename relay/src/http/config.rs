@@ -31,7 +31,7 @@ pub(crate) struct Parameters {
 }
 
 /// The value of a key, as it is stored.
-#[utoipa::path(get, path = "/v1/config/{ns}/{key}", tag = "read",
+#[utoipa::path(get, path = "/v1/config/{ns}/{key}", operation_id = "get_value", tag = "read",
     params(
         ("ns" = String, Path, description = "The namespace"),
         ("key" = String, Path, description = "The key, percent-encoded; `/` and `%2F` are the same"),

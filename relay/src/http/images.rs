@@ -34,7 +34,7 @@ const MAX_MANIFEST_BYTES: u64 = 64 * 1024 * 1024;
 const TRAILER_BYTES: u64 = 56;
 
 /// The manifest of the announced image.
-#[utoipa::path(get, path = "/v1/images/latest", tag = "follow",
+#[utoipa::path(get, path = "/v1/images/latest", operation_id = "latest_image", tag = "follow",
     responses(
         (status = 200, description = "The manifest", body = headwater_api::ManifestBody, headers(("ETag" = String))),
         (status = 304, description = "Not modified"),
@@ -90,7 +90,7 @@ async fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// The wire form of an image, or a range of it.
-#[utoipa::path(get, path = "/v1/images/{name}", tag = "follow",
+#[utoipa::path(get, path = "/v1/images/{name}", operation_id = "image", tag = "follow",
     params(
         ("name" = String, Path, description = "`<revision>-<hash>.hwi`, as the manifest says"),
         ("Range" = Option<String>, Header, description = "One range of bytes"),

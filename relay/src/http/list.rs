@@ -35,7 +35,7 @@ const ENTRY_BYTES: usize = 256;
 const TAG_ENTRIES: usize = 10_000;
 
 /// A page of the entries of a namespace.
-#[utoipa::path(get, path = "/v1/config/{ns}", tag = "read",
+#[utoipa::path(get, path = "/v1/config/{ns}", operation_id = "list_entries", tag = "read",
     params(
         ("ns" = String, Path, description = "The namespace"),
         ("prefix" = Option<String>, Query, description = "A byte prefix of keys; `db/` to stay inside `db`"),

@@ -19,7 +19,7 @@ pub(crate) struct Parameters {
 }
 
 /// A page of the namespaces that anybody ever wrote to. The system's own are not listed: nobody can read them here.
-#[utoipa::path(get, path = "/v1/namespaces", tag = "read",
+#[utoipa::path(get, path = "/v1/namespaces", operation_id = "list_namespaces", tag = "read",
     params(
         ("limit" = Option<u64>, Query, description = "1 to 1,000, 100 by default", minimum = 1, maximum = 1000),
         ("cursor" = Option<String>, Query, description = "`next` of the page before; all pages of one cursor show one revision"),

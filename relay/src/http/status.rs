@@ -12,7 +12,7 @@ use http::HeaderMap;
 use crate::relay::Desk;
 
 /// This server's own account.
-#[utoipa::path(get, path = "/v1/status", tag = "operate",
+#[utoipa::path(get, path = "/v1/status", operation_id = "status", tag = "operate",
     responses(
         (status = 200, description = "As it is now", body = headwater_api::StatusBody),
         (status = "default", description = "A problem", content_type = "application/problem+json", body = headwater_api::Problem),

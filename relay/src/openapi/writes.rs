@@ -6,7 +6,7 @@ use headwater_api::{CommitRequest, DryRunBody, Problem, ReceiptBody};
 ///
 /// The body is the value, kept exactly. Without a content type, or with a form's, it is `application/json`, and must
 /// parse.
-#[utoipa::path(put, path = "/v1/config/{ns}/{key}", tag = "write",
+#[utoipa::path(put, path = "/v1/config/{ns}/{key}", operation_id = "put_value", tag = "write",
     params(
         ("ns" = String, Path, description = "The namespace"),
         ("key" = String, Path, description = "The key, percent-encoded; `/` and `%2F` are the same"),
@@ -26,7 +26,7 @@ use headwater_api::{CommitRequest, DryRunBody, Problem, ReceiptBody};
 pub(super) fn put() {}
 
 /// Removes a key: one commit of one change.
-#[utoipa::path(delete, path = "/v1/config/{ns}/{key}", tag = "write",
+#[utoipa::path(delete, path = "/v1/config/{ns}/{key}", operation_id = "delete_value", tag = "write",
     params(
         ("ns" = String, Path, description = "The namespace"),
         ("key" = String, Path, description = "The key, percent-encoded; `/` and `%2F` are the same"),
