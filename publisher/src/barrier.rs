@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!  Idle ──ambiguous──▶ Renewing ──▶ Appending ──all in the log──▶ Landed ──read back──▶ Idle
-//!                         ▲             │ not all
-//!                         └── Backoff ◀─┘
+//!                         ▲             │ not all                  │ not in time
+//!                         └── Backoff ◀─┘                          │
+//!                         └────────────────────────────────────────┘
 //! ```
 //!
 //! One barrier a slot, each on that slot's own parent: whichever of commit and barrier the log has first is
@@ -17,13 +18,18 @@ use headwater_schemas::Hash;
 use tokio::time::Instant;
 
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// How long barriers that are in the log may take to be read back. A log that lost them again would never give them.
+const LANDED_WAIT: Duration = Duration::from_secs(30);
+/// Barriers remembered at most, beside those of the last attempt: a log that is away for a day sees many attempts. One
+/// that is forgotten and comes back after all settles its slot as anybody's commit does.
+const MAX_PROBES: usize = 8_192;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Idle,
     Renewing,
     Appending,
-    Landed,
+    Landed(Instant),
     Backoff(Instant),
 }
 
@@ -69,7 +75,7 @@ impl Resolver {
     /// When there is something to do; none when something else has to happen first.
     pub(crate) fn due(&self) -> Option<Instant> {
         match self.stage {
-            Stage::Backoff(at) => Some(at),
+            Stage::Backoff(at) | Stage::Landed(at) => Some(at),
             _ => None,
         }
     }
@@ -85,6 +91,9 @@ impl Resolver {
 
     /// The way is fresh and barriers with these hashes are being appended; gives the attempt's number.
     pub(crate) fn appending(&mut self, probes: impl IntoIterator<Item = Hash>) -> u64 {
+        if self.probes.len() > MAX_PROBES {
+            self.probes.clear();
+        }
         self.probes.extend(probes);
         self.stage = Stage::Appending;
         self.generation += 1;
@@ -97,7 +106,7 @@ impl Resolver {
             return;
         }
         if landed {
-            self.stage = Stage::Landed;
+            self.stage = Stage::Landed(now + LANDED_WAIT);
         } else {
             self.retry(now);
         }
@@ -132,5 +141,40 @@ impl Resolver {
         if !self.open && self.stage != Stage::Renewing {
             self.rest();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hashes(attempt: u64) -> impl Iterator<Item = Hash> {
+        (0..1_024u64)
+            .map(move |slot| Hash::of(&[attempt.to_le_bytes(), slot.to_le_bytes()].concat()))
+    }
+
+    #[test]
+    fn a_log_that_is_away_for_long_does_not_fill_the_memory_with_barriers() {
+        let mut resolver = Resolver::new();
+        for attempt in 0..1_000 {
+            let generation = resolver.appending(hashes(attempt));
+            resolver.appended(generation, false, Instant::now());
+        }
+        assert!(resolver.probes.len() <= MAX_PROBES + 1_024);
+        assert!(
+            hashes(999).all(|probe| resolver.saw(probe)),
+            "those of the last attempt are known"
+        );
+    }
+
+    #[test]
+    fn barriers_that_landed_and_never_came_back_are_followed_by_others() {
+        let (mut resolver, now) = (Resolver::new(), Instant::now());
+        resolver.trip(now);
+        assert!(resolver.begin(now));
+        let generation = resolver.appending(hashes(0));
+        resolver.appended(generation, true, now);
+        assert!(!resolver.begin(now));
+        assert!(resolver.begin(now + LANDED_WAIT));
     }
 }
