@@ -80,6 +80,14 @@ impl Stand {
         Self { server, log, stream, data: Some(data) }
     }
 
+    /// Starts a server on a broker of the test's own.
+    pub fn on_broker(bootstrap: &str) -> Self {
+        let stream = topic::fresh_name("stand");
+        let data = tempfile::tempdir().expect("a folder");
+        let server = Headwater::serve(data.path(), &["--stream", &stream, "--kafka", bootstrap]);
+        Self { server, log: Log::Kafka, stream, data: Some(data) }
+    }
+
     /// One server for all tests of this binary that ask for nothing special. Use a namespace of your own.
     pub fn shared(log: Log) -> &'static Self {
         static EMBEDDED: OnceLock<Stand> = OnceLock::new();

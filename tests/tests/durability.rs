@@ -1,21 +1,28 @@
 //! What was acknowledged stays, what was refused never shows, and a retried write lands once: over `kill -9` of the
-//! server in the middle of 10,000 writes by 8 clients, five times over.
+//! server in the middle of 10,000 writes by 8 clients, five times over; and over faults of the broker.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use headwater_api::CommitBody;
+use headwater_tests::broker::Broker;
 use headwater_tests::http::{Answer, Ask, Connection};
 use headwater_tests::on_both_logs;
-use headwater_tests::stand::Stand;
+use headwater_tests::stand::{Stand, bounded};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 const WRITES: u64 = 10_000;
 const CLIENTS: u64 = 8;
+/// Fewer over a broker that is away for seconds.
+const BROKER_WRITES: u64 = 4_000;
+const PAUSE: Duration = Duration::from_secs(8);
 const KILLS: u64 = 5;
+/// The pause after a refusal that says so in `Retry-After`, which can only say whole seconds.
+const REFUSED: Duration = Duration::from_millis(100);
 /// Keys of each client.
 const KEYS: u64 = 20;
 
@@ -25,10 +32,19 @@ on_both_logs! {
         for client in 0..CLIENTS {
             stand.ask(Ask::put(held(client), "0")).await.is(201);
         }
-        let storm = Storm::new(stand.server.host());
-        let fates = storm.run_over_kills(&mut stand).await;
+        let storm = Storm::new(stand.server.host(), WRITES);
+        let fates = storm
+            .run_over(KILLS, |_| {
+                stand.server.kill9();
+                stand.server.restart();
+                storm.started_again();
+            })
+            .await;
         let mut commits = stand.chain().await;
-        assert_each_fate_is_in_the_chain(&fates, &commits);
+        let told = assert_each_fate_is_in_the_chain(&fates, &commits);
+        // Else this test shows nothing.
+        assert!(told.acknowledged > WRITES * 8 / 10, "{told:?}");
+        assert!(told.retried >= KILLS, "{told:?}: too few were under way when the server was killed");
         assert_the_state_is_what_was_acknowledged_last(&stand, &fates).await;
 
         // Twice: by the process that wrote some of them, and by one that has only read them back.
@@ -40,6 +56,53 @@ on_both_logs! {
         let after = stand.chain().await;
         assert_eq!(after.len(), commits.len(), "replays make no commit");
         assert_eq!(after.last().map(|last| last.hash), commits.pop().map(|last| last.hash));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_and_a_pause_of_the_broker_amid_writes_lose_repeat_and_invent_nothing() {
+    let claim = async {
+        let mut broker = Broker::start();
+        let bootstrap = broker.bootstrap();
+        let mut stand = Stand::on_broker(&bootstrap);
+        for client in 0..CLIENTS {
+            stand.ask(Ask::put(held(client), "0")).await.is(201);
+        }
+        let storm = Storm::new(stand.server.host(), BROKER_WRITES);
+        let faults = |number| {
+            if number == 2 {
+                // Longer than the appends' own time: their outcome is open.
+                broker.pause();
+                std::thread::sleep(PAUSE);
+                broker.resume();
+            } else {
+                broker.kill9();
+                broker.restart();
+            }
+        };
+        let fates = storm.run_over(3, faults).await;
+        await_writable(&stand).await;
+        let commits = stand.chain().await;
+        let told = assert_each_fate_is_in_the_chain(&fates, &commits);
+        assert!(told.acknowledged > BROKER_WRITES / 3, "{told:?}");
+        assert!(told.refused > 0, "{told:?}: the faults were not felt");
+        stand.server.kill9();
+        stand.server.restart();
+        assert_retries_are_replayed(&stand, &fates).await;
+    };
+    bounded(claim).await;
+}
+
+/// Writes go on by themselves once the broker is back.
+async fn await_writable(stand: &Stand) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let answer = stand.ask(Ask::put("/v1/config/after/k", "0")).await;
+        if matches!(answer.status, 200 | 201) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{}", answer.text());
+        tokio::time::sleep(REFUSED).await;
     }
 }
 
@@ -91,6 +154,7 @@ struct Landed {
 #[derive(Clone)]
 struct Storm {
     host: String,
+    writes: u64,
     next: Arc<AtomicU64>,
     /// How many writes have their fate.
     done: Arc<watch::Sender<u64>>,
@@ -99,28 +163,32 @@ struct Storm {
 }
 
 impl Storm {
-    fn new(host: &str) -> Self {
+    fn new(host: &str, writes: u64) -> Self {
         let next = Arc::new(AtomicU64::new(0));
         let (done, starts) = (watch::Sender::new(0), watch::Sender::new(0));
-        Self { host: host.to_owned(), next, done: Arc::new(done), starts: Arc::new(starts) }
+        Self { host: host.to_owned(), writes, next, done: Arc::new(done), starts: Arc::new(starts) }
     }
 
-    async fn run_over_kills(&self, stand: &mut Stand) -> Vec<Landed> {
+    /// Lets the clients write, with so many faults spread over the writes.
+    async fn run_over(&self, faults: u64, mut fault: impl FnMut(u64)) -> Vec<Landed> {
         let mut clients = JoinSet::new();
         for client in 0..CLIENTS {
             clients.spawn(self.clone().client(client));
         }
         let mut done = self.done.subscribe();
-        for kill in 1..=KILLS {
-            let due = WRITES * kill / (KILLS + 1);
+        for number in 1..=faults {
+            let due = self.writes * number / (faults + 1);
             done.wait_for(|done| *done >= due).await.unwrap();
-            stand.server.kill9();
-            stand.server.restart();
-            self.starts.send_modify(|starts| *starts += 1);
+            fault(number);
         }
         let fates: Vec<Landed> = clients.join_all().await.into_iter().flatten().collect();
-        assert_eq!(fates.len() as u64, WRITES);
+        assert_eq!(fates.len() as u64, self.writes);
         fates
+    }
+
+    /// The server is there again.
+    fn started_again(&self) {
+        self.starts.send_modify(|starts| *starts += 1);
     }
 
     async fn client(self, client: u64) -> Vec<Landed> {
@@ -128,7 +196,7 @@ impl Storm {
         let mut newest = 0;
         loop {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            if number >= WRITES {
+            if number >= self.writes {
                 return fates;
             }
             let fate = self.decide(&write(client, number), &mut line).await;
@@ -150,7 +218,12 @@ impl Storm {
             match self.ask(ask, line, start).await {
                 Some(answer) => match answer.status {
                     200 | 201 => return Fate::Acknowledged { answer, unanswered },
-                    412 | 429 | 503 => return Fate::Refused,
+                    412 => return Fate::Refused,
+                    // Nothing was done: this one is never sent again, and the next one a moment later.
+                    429 | 503 => {
+                        tokio::time::sleep(REFUSED).await;
+                        return Fate::Refused;
+                    }
                     // Its outcome is not known, or it is still under way: the same again.
                     409 | 504 => unanswered += 1,
                     _ => panic!("{ask:?}: {}", answer.text()),
@@ -185,7 +258,16 @@ fn numbers(commit: &CommitBody) -> Vec<u64> {
     values.filter_map(|json| value(json.get())["op"].as_u64()).collect()
 }
 
-fn assert_each_fate_is_in_the_chain(fates: &[Landed], commits: &[CommitBody]) {
+/// What a storm came to.
+#[derive(Debug, Default)]
+struct Told {
+    acknowledged: u64,
+    /// Those of them that were sent more than once.
+    retried: u64,
+    refused: u64,
+}
+
+fn assert_each_fate_is_in_the_chain(fates: &[Landed], commits: &[CommitBody]) -> Told {
     let mut revisions: HashMap<u64, Vec<u64>> = HashMap::new();
     for commit in commits {
         let mut numbers = numbers(commit);
@@ -196,11 +278,14 @@ fn assert_each_fate_is_in_the_chain(fates: &[Landed], commits: &[CommitBody]) {
             revisions.entry(*number).or_default().push(commit.revision);
         }
     }
-    let (mut acknowledged, mut retried) = (0, 0);
+    let mut told = Told::default();
     for Landed { number, fate, .. } in fates {
         let found = revisions.remove(number).unwrap_or_default();
         match fate {
-            Fate::Refused => assert!(found.is_empty(), "the refused write {number} shows"),
+            Fate::Refused => {
+                assert!(found.is_empty(), "the refused write {number} shows");
+                told.refused += 1;
+            }
             Fate::Acknowledged { answer, unanswered } => {
                 let revision = answer.revision();
                 assert_eq!(found, [revision], "write {number}, acknowledged at {revision}");
@@ -210,15 +295,13 @@ fn assert_each_fate_is_in_the_chain(fates: &[Landed], commits: &[CommitBody]) {
                 assert_eq!(receipt["commit_id"], commit.commit_id.to_string());
                 let changes = if number % 10 == 5 { 3 } else { 1 };
                 assert_eq!(commit.changes.len(), changes, "write {number} is whole");
-                acknowledged += 1;
-                retried += u64::from(*unanswered > 0);
+                told.acknowledged += 1;
+                told.retried += u64::from(*unanswered > 0);
             }
         }
     }
     assert!(revisions.is_empty(), "nobody asked for {revisions:?}");
-    // Else this test shows nothing.
-    assert!(acknowledged > WRITES * 8 / 10, "only {acknowledged} writes were acknowledged");
-    assert!(retried >= KILLS, "only {retried} writes were under way when the server was killed");
+    told
 }
 
 async fn assert_the_state_is_what_was_acknowledged_last(stand: &Stand, fates: &[Landed]) {
