@@ -63,7 +63,9 @@ impl Line {
         while *self.handle.load() != value {
             self.runtime.block_on(self.changes.changed())?;
         }
-        Ok(began.elapsed())
+        // When the SDK's own thread swapped the value in: from here on every reader of this process has it.
+        let applied = self.handle.load().value().applied_at();
+        Ok(applied.saturating_duration_since(began))
     }
 
     fn warm(&mut self) -> Result<()> {
