@@ -260,7 +260,8 @@ impl Session<'_> {
     }
 }
 
-fn is_record_of(head: &Head, record: &Record) -> bool {
+/// Whether `record` is the one that `head` stands on: the answer to "am I on this log?".
+pub fn is_record_of(head: &Head, record: &Record) -> bool {
     // The hash decides; the header only spares hashing the whole log.
     Frozen::read(&record.bytes).is_ok_and(|frozen| frozen.revision == head.revision)
         && Hash::of(&record.bytes) == head.hash

@@ -24,6 +24,7 @@ mod tail;
 mod view;
 
 pub use chain::{Chain, Step, Stop};
+pub use follow::is_record_of;
 pub use history::{CommitsPage, History, HistoryError};
 pub use replica::{Closed, Follow, Loop, Observer, Progress, Replica, Seen, Settings};
 pub use status::{Alarm, AlarmKind, Phase, Source, Status};

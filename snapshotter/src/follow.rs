@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_log::{Log, LogReader, ReadError, Seek};
-use headwater_replica::{Alarm, AlarmKind, Replica, TailRead};
-use headwater_schemas::{Hash, Record};
+use headwater_replica::{Alarm, AlarmKind, Replica, TailRead, is_record_of};
+use headwater_schemas::Record;
 use tokio_util::sync::CancellationToken;
 
 use crate::materialise::{CatchUp, Failure, Taken, other_chain, take_tail};
@@ -227,7 +227,7 @@ impl Follower {
         }
     }
 
-    /// Lifts the alarm when its cause, one of `kinds`, is gone. A divergence stays until somebody looks.
+    /// Lifts the alarm when its cause, one of `kinds`, is gone.
     fn lift(&self, kinds: &[AlarmKind]) {
         let status = self.shared.status();
         let lifted =
@@ -244,20 +244,35 @@ fn open(dir: &Path) -> Result<(Arc<Store>, Option<Place>), StoreError> {
     Ok((Arc::new(store), place))
 }
 
-/// "Am I on this log?": reads the record of our head where it should stand, and gives what follows it.
+/// "Am I on this log?": finds the record of our head, where it should stand or anywhere, and gives what follows it.
 async fn after_head(reader: &mut dyn LogReader, place: &Place) -> Result<Vec<Record>, Trouble> {
-    reader.seek(Seek::At(place.position)).await?;
-    let mut batch = reader.read(READ_WAIT, BATCH_BYTES).await?;
-    while batch.records.is_empty() && !batch.at_end {
-        batch = reader.read(READ_WAIT, BATCH_BYTES).await?;
+    // A position is only a hint: in a log that was copied or restored the record stands elsewhere.
+    for from in [Seek::At(place.position), Seek::Oldest] {
+        if let Some(behind) = find_head(reader, from, place).await? {
+            return Ok(behind);
+        }
     }
-    let found = batch.records.first();
-    let ours = |record: &Record| {
-        record.position == place.position && Hash::of(&record.bytes) == place.head.hash
-    };
-    if !found.is_some_and(ours) {
-        return Err(other_chain(place).into());
+    Err(other_chain(place).into())
+}
+
+/// What follows our head's record: at a position the first record must be it, else any may.
+async fn find_head(
+    reader: &mut dyn LogReader,
+    from: Seek,
+    place: &Place,
+) -> Result<Option<Vec<Record>>, Trouble> {
+    let at_hint = from != Seek::Oldest;
+    reader.seek(from).await?;
+    loop {
+        let mut batch = match reader.read(READ_WAIT, BATCH_BYTES).await {
+            Err(ReadError::OutOfRange { .. }) if at_hint => return Ok(None),
+            batch => batch?,
+        };
+        let found = batch.records.iter().position(|record| is_record_of(&place.head, record));
+        match found {
+            Some(at) if at == 0 || !at_hint => return Ok(Some(batch.records.split_off(at + 1))),
+            _ if batch.at_end || (at_hint && !batch.records.is_empty()) => return Ok(None),
+            _ => {}
+        }
     }
-    batch.records.remove(0);
-    Ok(batch.records)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use headwater_replica::Alarm;
+use headwater_replica::{Alarm, AlarmKind};
 use headwater_schemas::Hash;
 use tokio::sync::{Notify, watch};
 
@@ -83,9 +83,15 @@ impl Shared {
         self.status.send_modify(|status| status.last_error = Some(error));
     }
 
+    /// Raises an alarm, or lifts it. A divergence stays until somebody has looked and started the process anew,
+    /// whatever else comes and goes: no image must be cut meanwhile.
     pub(crate) fn alarm(&self, alarm: Option<Alarm>) {
-        if self.status.borrow().alarm == alarm {
+        let now = self.status.borrow().alarm.clone();
+        if now == alarm {
             return;
+        }
+        if now.is_some_and(|now| now.kind == AlarmKind::Divergence) {
+            return alarm.into_iter().for_each(|alarm| self.error(alarm.detail));
         }
         match &alarm {
             Some(alarm) => {
@@ -109,5 +115,24 @@ impl Shared {
 
     pub(crate) fn status(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_divergence_is_still_alarmed_when_another_alarm_came_and_went() {
+        let dir = tempfile::tempdir().unwrap();
+        let shared = Shared::new(Store::open(dir.path()).unwrap(), None);
+        let alarm = |kind| Some(Alarm { kind, detail: format!("{kind:?}") });
+        let now = || shared.status().borrow().clone();
+        shared.alarm(alarm(AlarmKind::NotOnThisLog));
+        shared.alarm(alarm(AlarmKind::Divergence));
+        shared.alarm(alarm(AlarmKind::LogDamaged));
+        assert_eq!(now().last_error.as_deref(), Some("LogDamaged"));
+        shared.alarm(None);
+        assert_eq!(now().alarm, alarm(AlarmKind::Divergence));
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use headwater_log::{Log, MemoryLog};
 use headwater_replica::AlarmKind;
 use headwater_schemas::{Digest, Hash, encode_commit, encode_marker};
 use headwater_snapshotter::{Step, Steps, StoreError};
@@ -115,6 +116,25 @@ async fn on_another_log_rows_stop_at_the_last_good_state_with_an_alarm_and_go_on
         running.stop().await;
         world.write(1).await;
         let running = Plan::at(dir.path()).run(&world.log);
+        assert_eq!(running.reaches(&world.chain).await.alarm, None);
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn in_a_log_that_was_copied_the_head_is_found_where_it_stands_now() {
+    let (dir, mut world) = (temporary(), World::new(1).await);
+    world.write(10).await;
+    let running = Plan::at(dir.path()).run(&world.log);
+    running.reaches(&world.chain).await;
+    running.stop().await;
+    world.write(5).await;
+    let copied = MemoryLog::new();
+    let records = world.log.records().into_iter().map(|record| record.bytes);
+    let moved = (0..7).map(|_| "not a record".into()).chain(records).collect();
+    copied.writer().unwrap().append(moved).await;
+    for follows in [true, false] {
+        let running = Plan { follows, ..Plan::at(dir.path()) }.run(&copied);
         assert_eq!(running.reaches(&world.chain).await.alarm, None);
         running.stop().await;
     }
