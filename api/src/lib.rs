@@ -16,6 +16,7 @@ mod frame;
 pub mod header;
 mod manifest;
 mod media;
+mod object;
 mod openapi;
 pub mod paths;
 mod problem;
@@ -41,6 +42,7 @@ pub use media::{
     DEFAULT_MEDIA_TYPE, MAX_MEDIA_TYPE_BYTES, accepts, effective_media_type, essence, is_json,
     is_text,
 };
+pub use object::Object;
 pub use openapi::Components;
 pub use problem::Problem;
 pub use request::{

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use headwater_schemas::{Key, Namespace};
 use serde_json::value::RawValue;
 
+use crate::object;
 use crate::value::{Value, ValueError, present};
 use crate::{Expected, Problem, effective_media_type};
 
@@ -24,9 +25,10 @@ const MAX_ATTRIBUTE_BYTES: usize = 1_024;
 #[serde(deny_unknown_fields)]
 pub struct CommitRequest {
     /// 1 to 1,000 changes; a key appears once.
+    #[serde(deserialize_with = "object::list")]
     pub changes: Vec<ChangeRequest>,
     /// Preconditions on keys that are not written.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "object::list", skip_serializing_if = "Vec::is_empty")]
     pub expects: Vec<GuardRequest>,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -35,7 +37,11 @@ pub struct CommitRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
     /// Free text by name, kept with the commit.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "object::texts",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub attributes: BTreeMap<String, String>,
     /// None of the keys named may have changed after this revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -51,13 +57,21 @@ pub struct ChangeRequest {
     /// The key.
     pub key: String,
     /// Sets a value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "object::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub put: Option<PutRequest>,
     /// Removes the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete: Option<bool>,
     /// A precondition on the key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "object::optional",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub expect: Option<ExpectRequest>,
 }
 

@@ -1,7 +1,7 @@
 //! Strict extraction of paths and JSON bodies.
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use headwater_api::{DEFAULT_MEDIA_TYPE, JsonError, Problem, essence, paths};
+use headwater_api::{DEFAULT_MEDIA_TYPE, JsonError, Object, Problem, essence, paths};
 use headwater_schemas::{Key, Namespace};
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -59,7 +59,7 @@ impl<S: Sync> FromRequestParts<S> for NamespacePath {
     }
 }
 
-/// A JSON body, strict: the content type must say so, and no unknown field passes.
+/// A JSON object as body, strict: the content type must say so, and no unknown field passes.
 #[derive(Debug, Clone)]
 pub struct Json<T>(pub T);
 
@@ -92,7 +92,8 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         let message = error.to_string();
         Problem::invalid_json(&place.unwrap_or(JsonError { message, line: 1, column: 1 }))
     })?;
-    serde_json::from_str(text).map_err(|error| {
+    let read = serde_json::from_str::<Object<T>>(text);
+    read.map(|object| object.0).map_err(|error| {
         let place = JsonError::new(&error, text);
         if error.is_data() {
             Problem::invalid_request(format!(
@@ -147,6 +148,7 @@ mod tests {
         for (body, name) in [
             (b"{\"changes\": [], \"reasn\": 1}".as_slice(), "reasn"),
             (b"{\"changes\": 1}", "expected a sequence"),
+            (b"[[], [], null, null, {}, null]", "expected an object"),
             (b"{}", "changes"),
             (b"{\"changes\": [], \"changes\": []}", "changes"),
         ] {
