@@ -12,7 +12,7 @@ use crate::wire::call;
 use crate::world::World;
 
 /// Cuts an image of the chain's state and announces it.
-fn cut(chain: &Chain, dir: &Path) -> Manifest {
+pub(crate) fn cut(chain: &Chain, dir: &Path) -> Manifest {
     let state = &chain.state;
     let manifest =
         WireImage::write(dir, state.head(), state.totals(), Position(1), 1_000, |visit| {
