@@ -1,0 +1,130 @@
+//! Split mode: publisher and snapshotter as processes of their own over one Kafka stream, and services that move from
+//! one to the other.
+
+use std::time::Duration;
+
+use headwater::Handle;
+use headwater_tests::http::{Answer, Ask, ask};
+use headwater_tests::process::Headwater;
+use headwater_tests::stand::{bounded, chain, status};
+use headwater_tests::{broker, load, topic};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A publisher and a snapshotter of one stream.
+struct Split {
+    publisher: Headwater,
+    snapshotter: Headwater,
+    _data: [TempDir; 2],
+}
+
+impl Split {
+    fn start() -> Self {
+        let (stream, kafka) = (topic::fresh_name("split"), broker::shared());
+        let data = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let start = |role: &str, data: &TempDir| {
+            let data = data.path().display().to_string();
+            Headwater::start(&[role, "--data", &data, "--kafka", kafka, "--stream", &stream])
+        };
+        let publisher = start("publisher", &data[0]);
+        let snapshotter = start("snapshotter", &data[1]);
+        Self { publisher, snapshotter, _data: data }
+    }
+
+    async fn put(&self, key: &str, value: u64) -> u64 {
+        let put = Ask::put(format!("/v1/config/app/{key}"), value.to_string());
+        let answer = ask(self.publisher.host(), &put).await;
+        assert!(matches!(answer.status, 200 | 201), "{}", answer.text());
+        answer.revision()
+    }
+
+    async fn of_snapshotter(&self, target: &str) -> Answer {
+        ask(self.snapshotter.host(), &Ask::get(target)).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_publisher_acknowledges_the_snapshotter_serves_with_its_whole_history_and_an_image()
+ {
+    let claim = async {
+        let split = Split::start();
+        load::acknowledged(split.publisher.host(), 16, 2_000, |number| {
+            Ask::put(format!("/v1/config/app/k{}", number % 90), number.to_string())
+        })
+        .await;
+        let revision = split.put("last", 7).await;
+        let read = format!("/v1/config/app/last?min_revision={revision}&timeout=20s");
+        assert_eq!(split.of_snapshotter(&read).await.is(200).text(), "7");
+        let (one, two) =
+            (status(split.publisher.host()).await, status(split.snapshotter.host()).await);
+        assert_eq!((one.role.as_str(), two.role.as_str()), ("publisher", "snapshotter"));
+        assert_eq!((one.stream_id, one.hash, one.digest), (two.stream_id, two.hash, two.digest));
+        assert_eq!(chain(split.snapshotter.host()).await.len() as u64, revision);
+        image_of(&split).await;
+    };
+    bounded(claim).await;
+}
+
+/// The snapshotter announces an image of the chain.
+async fn image_of(split: &Split) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let manifest: Value = loop {
+        let answer = split.of_snapshotter("/v1/images/latest").await;
+        if answer.status == 200 {
+            break answer.json();
+        }
+        assert!(tokio::time::Instant::now() < deadline, "no image was cut");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let name = manifest["name"].as_str().unwrap();
+    let image = split.of_snapshotter(&format!("/v1/images/{name}")).await.is(200);
+    assert_eq!(headwater_schemas::Hash::of(&image.body).to_string(), manifest["blake3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshotter_writes_nothing_and_says_who_does() {
+    let claim = async {
+        let split = Split::start();
+        let put = Ask::put("/v1/config/app/k", "1");
+        let refused = ask(split.snapshotter.host(), &put).await;
+        assert!(matches!(refused.status, 404 | 405 | 503), "{}", refused.text());
+        assert_eq!(refused.header("content-type"), "application/problem+json");
+        let read = split.of_snapshotter("/v1/config/app/k?consistency=linearizable").await;
+        read.is_problem(503, "log_unavailable");
+        assert_eq!(status(split.publisher.host()).await.revision, 0);
+    };
+    bounded(claim).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_moves_to_another_relay_when_its_own_is_killed_and_never_goes_back() {
+    let claim = async {
+        let mut split = Split::start();
+        split.put("limit", 1).await;
+        let service = headwater::Client::builder()
+            .relay(split.snapshotter.url())
+            .relay(split.publisher.url())
+            .namespaces(["app"])
+            .startup_timeout(PATIENCE)
+            .connect()
+            .await
+            .unwrap();
+        let limit: Handle<u64> = service.handle("limit").unwrap();
+        let mut newest = service.view().revision();
+        for round in 2..6 {
+            // Only the relay is killed: writing goes on.
+            split.snapshotter.kill9();
+            let revision = split.put("limit", round).await;
+            let arrived = tokio::time::timeout(PATIENCE, service.wait_for(revision));
+            arrived.await.expect("it moved to the other relay").unwrap();
+            assert_eq!(*limit.load(), round);
+            assert!(service.view().revision() >= newest, "it went back");
+            newest = service.view().revision();
+            split.snapshotter.restart();
+        }
+        service.close().await;
+    };
+    bounded(claim).await;
+}
