@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use headwater_publisher::Writer;
-use headwater_replica::{Phase, Replica};
+use headwater_replica::{AlarmKind, Phase, Replica};
 
 /// Cheap to clone and to ask.
 #[derive(Debug, Clone)]
@@ -25,7 +25,10 @@ impl Readiness {
         if self.reached.load(Ordering::Relaxed) {
             return Ok(());
         }
-        if let Some(alarm) = self.replica.alarm() {
+        // With a divergence the fold counts: the server reads on, and only writes are refused.
+        let alarm = self.replica.alarm();
+        let diverged = alarm.as_ref().is_some_and(|alarm| alarm.kind == AlarmKind::Divergence);
+        if let Some(alarm) = alarm.filter(|_| !diverged) {
             return Err(alarm.detail.clone());
         }
         if self.replica.view().is_none() {
@@ -35,10 +38,54 @@ impl Readiness {
         if self.replica.progress().borrow().phase != Phase::Live {
             return Err("the replica has not caught up with the log yet".to_owned());
         }
-        if self.writer.as_ref().is_some_and(|writer| !writer.is_ready()) {
+        if !diverged && self.writer.as_ref().is_some_and(|writer| !writer.is_ready()) {
             return Err("the writer is still reading back its idempotency keys".to_owned());
         }
         self.reached.store(true, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_log::{Log, MemoryLog};
+    use headwater_replica::{Follow, Settings};
+    use headwater_schemas::{
+        Commit, Digest, FORMAT, Genesis, Hash, StreamId, commit_schema, encode_commit,
+        encode_genesis,
+    };
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_starts_behind_a_divergence_is_ready_to_read() {
+        let genesis = Genesis {
+            stream_id: StreamId([1; 16]),
+            format: FORMAT,
+            created_at_ms: 0,
+            schema: commit_schema().into(),
+            cluster_id: None,
+        };
+        let founding = encode_genesis(&genesis);
+        let wrong = Commit {
+            revision: 1,
+            parent: Hash::of(&founding),
+            changes: Vec::new(),
+            digest: Digest::default(),
+            ..genesis.commit().unwrap()
+        };
+        let log = MemoryLog::new();
+        log.writer().unwrap().append(vec![founding, encode_commit(&wrong)]).await;
+        let (replica, keeper) = Replica::new(Settings::default(), Follow::Log(Arc::new(log)), None);
+        let readiness = Readiness::new(replica.clone(), None);
+        assert!(readiness.check().is_err());
+        let stop = CancellationToken::new();
+        let keeper = tokio::spawn(keeper.run(stop.clone()));
+        replica.caught_up().await.unwrap();
+        assert_eq!(replica.alarm().unwrap().kind, AlarmKind::Divergence);
+        assert_eq!(readiness.check(), Ok(()));
+        stop.cancel();
+        keeper.await.unwrap();
     }
 }
