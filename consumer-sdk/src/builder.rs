@@ -21,6 +21,10 @@ use crate::sources::Sources;
 /// the source is only slow; more delays the service's start while the source is down.
 pub const STARTUP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Bytes of commits kept for followers of [`Client::commits`]. Less lets slow ones skip sooner; more costs every service
+/// memory, whether it follows commits or not.
+const BACKLOG_BYTES: usize = 8 * 1024 * 1024;
+
 /// Says where a client reads from and what; made by [`Client::builder`].
 #[derive(Debug, Clone)]
 #[must_use = "connect() makes the client"]
@@ -147,6 +151,7 @@ impl Builder {
             cache_dir: self.cache_dir,
             image_dirs: self.image_dirs,
             namespaces: followed.clone(),
+            tail_bytes: BACKLOG_BYTES,
             ..headwater_replica::Settings::default()
         };
         let plan = Plan {
