@@ -272,7 +272,7 @@ impl Core {
         }
         let detail = format!(
             "{divergence}. A state taken anew agrees with this one, so the writer was wrong; \
-             the fold counts and publishers stop writing. Find the writer, then resume the stream."
+             the fold counts and publishers stop writing. Find the writer, then start the publishers anew."
         );
         self.diverged = Some(Alarm { kind: AlarmKind::Divergence, detail: detail.clone() });
         self.alarm(AlarmKind::Divergence, detail).await;

@@ -18,6 +18,8 @@ use crate::{AlarmKind, Chain, Phase, Source, View};
 
 /// How long one read waits for something to arrive.
 const READ_WAIT: Duration = Duration::from_secs(5);
+/// How long one read waits while the head's record is looked for: it is there already, or not at all.
+const LOOK_WAIT: Duration = Duration::from_secs(1);
 /// How much one read takes, in bytes.
 const READ_BYTES: usize = 1024 * 1024;
 /// How long the chain may be silent before the head's record is looked up again.
@@ -63,8 +65,7 @@ pub(crate) async fn follow(core: &mut Core, log: &dyn Log) {
             Ended::NotOnThisLog(detail) => core.alarm(AlarmKind::NotOnThisLog, detail).await,
             Ended::Refused(Refusal::Stop(stop)) => {
                 let detail = format!(
-                    "{stop}. The last good state is kept and served; use a build that understands the commit, \
-                     or resume the stream behind it."
+                    "{stop}. The last good state is kept and served; use a build that understands the commit."
                 );
                 core.alarm(AlarmKind::Undecodable, detail).await;
             }
@@ -170,6 +171,9 @@ impl Session<'_> {
 
     /// How long to wait for records before the head must be looked up again.
     fn next_check(&self) -> Duration {
+        if matches!(self.looking, Looking::AtHint | Looking::Everywhere) {
+            return LOOK_WAIT;
+        }
         let recheck = RECHECK_EVERY.saturating_sub(self.proved_at.elapsed());
         let doubt =
             self.doubt_since.map_or(READ_WAIT, |since| DOUBT_AFTER.saturating_sub(since.elapsed()));
