@@ -1,5 +1,6 @@
 //! A service starts and serves while everything it reads from is gone, and goes live again when that returns.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use headwater::{ConnectError, Handle, Phase, Source};
@@ -61,6 +62,73 @@ on_both_logs! {
             assert_eq!(*limit.load(), round);
         }
         service.close().await;
+    }
+}
+
+on_both_logs! {
+    async fn a_service_older_than_the_servers_tail_takes_an_image_and_deleted_keys_are_gone(log) {
+        let mut stand = Stand::start(log);
+        let cache = tempfile::tempdir().unwrap();
+        put(&stand, "kept", "1").await;
+        put(&stand, "deleted", "1").await;
+        put(&stand, "changed", "1").await;
+        seed(&stand, &cache).await;
+        stand.ask(Ask::delete("/v1/config/app/deleted")).await.is(200);
+        for value in 2..50 {
+            put(&stand, "changed", &value.to_string()).await;
+        }
+        let newest = put(&stand, "new", "1").await;
+        // A server that starts anew knows no commits before its own last state, which it leaves at its end.
+        assert_eq!(stand.server.terminate(PATIENCE), 0);
+        stand.server.restart();
+
+        let service = service(&stand, &cache).startup_timeout(PATIENCE).connect().await.unwrap();
+        let status = service.status();
+        assert_eq!((status.stale, status.revision, status.source), (false, newest, Source::Image), "{status:?}");
+        let value = |key| service.get::<u32>(key).unwrap();
+        assert_eq!(
+            (value("kept"), value("deleted"), value("changed"), value("new")),
+            (Some(1), None, Some(49), Some(1))
+        );
+        service.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_service_that_fell_behind_the_tail_is_told_the_difference_deletions_too() {
+    let claim = async {
+        let mut relay = Stand::start(Log::Kafka);
+        let writer = relay.another();
+        for key in ["kept", "deleted", "changed"] {
+            put(&writer, key, "1").await;
+        }
+        let service = relay.sdk().namespaces(["app"]).startup_timeout(PATIENCE).connect().await;
+        let service = service.unwrap();
+        tokio::time::timeout(PATIENCE, service.wait_for(3)).await.expect("in time").unwrap();
+        let deleted = service.bind("deleted").default(0_u32).build();
+        let changed: Handle<u32> = service.handle("changed").unwrap();
+        let new = service.bind("new").default(0_u32).build();
+        assert_eq!((*deleted.load(), *changed.load(), *new.load()), (1, 1, 0));
+
+        relay.server.kill9();
+        writer.ask(Ask::delete("/v1/config/app/deleted")).await.is(200);
+        put(&writer, "changed", "2").await;
+        let revision = put(&writer, "new", "1").await;
+        // Its own last state is the newest one: the commits between are not in its tail.
+        std::fs::remove_dir_all(relay.data().join("replica")).unwrap();
+        copy(&writer.data().join("replica"), &relay.data().join("replica"));
+        relay.server.restart();
+        tokio::time::timeout(PATIENCE, service.wait_for(revision)).await.expect("in time").unwrap();
+        assert_eq!((*deleted.load(), *changed.load(), *new.load()), (0, 2, 1));
+        service.close().await;
+    };
+    bounded(claim).await;
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for file in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        std::fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
 }
 
