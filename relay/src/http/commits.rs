@@ -61,16 +61,35 @@ pub(crate) async fn get(
         max_bytes: desk.relay.settings.page_bytes,
     };
     let page = desk.commits(&wanted).await?;
-    let next = (page.scanned_to < span.upto).then(|| {
-        Span { from: page.scanned_to, ..span }
-            .cursor(head.stream_id)
-            .encode(CursorKind::Commits, &scope)
+    let (commits, listed_to) = bodies(&page, wanted.max_bytes);
+    let next = (listed_to < span.upto).then(|| {
+        Span { from: listed_to, ..span }.cursor(head.stream_id).encode(CursorKind::Commits, &scope)
     });
-    let commits =
-        page.commits.iter().map(|(hash, commit)| CommitBody::new(commit, *hash)).collect();
     let mut answer = HeaderMap::new();
     stamp(&mut answer, span.upto, head.stream_id);
     Ok((answer, axum::Json(CommitsBody { commits, next })).into_response())
+}
+
+/// The commits as they are answered, and the revision up to which they are: a page was found by the size of its records,
+/// but a control character of a text takes six bytes of JSON.
+fn bodies(page: &CommitsPage, max_bytes: usize) -> (Vec<CommitBody>, u64) {
+    let (mut commits, mut bytes) = (Vec::<CommitBody>::with_capacity(page.commits.len()), 0);
+    for (hash, commit) in &page.commits {
+        if bytes >= max_bytes
+            && let Some(last) = commits.last()
+        {
+            let listed_to = last.revision;
+            return (commits, listed_to);
+        }
+        let body = CommitBody::new(commit, *hash);
+        let values = body.changes.iter().map(|change| {
+            let base64 = change.value_base64.as_ref().map_or(0, String::len);
+            change.value.as_ref().map_or(base64, |value| value.get().len())
+        });
+        bytes += values.sum::<usize>() + COMMIT_BYTES;
+        commits.push(body);
+    }
+    (commits, page.scanned_to)
 }
 
 /// What is still to be listed: the revisions after `from` up to `upto`.

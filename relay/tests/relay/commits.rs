@@ -7,7 +7,7 @@ use headwater_replica::{CommitsPage, History, HistoryError, Settings};
 use headwater_schemas::{Commit, Hash, Head};
 use serde_json::{Value, json as value};
 
-use crate::chain::{delete, json};
+use crate::chain::{delete, json, put};
 use crate::world::World;
 
 fn revisions(page: &Value) -> Vec<u64> {
@@ -172,4 +172,22 @@ async fn a_long_tail_is_read_piece_by_piece_and_nothing_is_left_out() {
     let bob = world.get("/v1/commits?actor=bob&limit=15").await.json();
     assert_eq!(revisions(&bob), (0..15).map(|n| n * 7 + 1).collect::<Vec<_>>());
     assert_eq!(revisions(&world.get("/v1/commits?after=97&limit=2").await.json()), [98, 99]);
+}
+
+#[tokio::test]
+async fn a_page_ends_early_by_the_size_of_its_json_and_nothing_is_left_out() {
+    let with = |relay: &mut headwater_relay::Relay| relay.settings.page_bytes = 20_000;
+    let mut world = World::with(Settings::default(), with).await;
+    for _ in 0..7 {
+        // 1,000 bytes in the record, 6,000 in JSON.
+        world.commit("ann", vec![put("n", "k", "text/plain", &[1; 1_000])]).await;
+    }
+    let (mut path, mut pages) = ("/v1/commits".to_owned(), Vec::new());
+    loop {
+        let page = world.get(&path).await.json();
+        pages.push(revisions(&page));
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/commits?cursor={next}");
+    }
+    assert_eq!(pages, [vec![1, 2, 3, 4], vec![5, 6, 7]]);
 }
