@@ -1,6 +1,7 @@
 //! `headwater`: one binary for every server role and every command of a user.
 
 mod args;
+mod bounds;
 mod commands;
 mod exit;
 mod logging;

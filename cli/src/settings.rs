@@ -8,6 +8,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use headwater_schemas::StreamName;
 use serde::{Deserialize, Serialize};
 
+use crate::bounds;
 use crate::exit::Failure;
 
 /// Where a server listens: only this machine, until somebody decides otherwise.
@@ -138,6 +139,7 @@ impl Settings {
                 "kafka is empty: name a broker as HOST:PORT, or leave it out",
             ));
         }
+        bounds::check(&settings)?;
         Ok(settings)
     }
 
@@ -174,9 +176,21 @@ impl Settings {
 }
 
 fn refused(error: figment::Error) -> Failure {
-    let lines: Vec<String> = error.into_iter().map(|one| one.to_string()).collect();
-    Failure::failed(format_args!("the settings cannot be used: {}", lines.join("; ")))
-        .hint("`headwater serve --help` lists the settings and their environment variables")
+    let told: Vec<String> = error.into_iter().map(|one| told(&one)).collect();
+    Failure::failed(format_args!("the settings cannot be used: {}", told.join("; ")))
+        .hint("docs/settings.md lists the settings and their environment variables")
+}
+
+/// Where a mistake is, as the person who made it wrote it, and what it is.
+fn told(error: &figment::Error) -> String {
+    let source = error.metadata.as_ref().and_then(|made| made.source.as_ref());
+    let place = match source.and_then(|source| source.file_path()) {
+        Some(file) if error.path.is_empty() => file.display().to_string(),
+        Some(file) => format!("{}: {}", file.display(), error.path.join(".")),
+        None => format!("HEADWATER_{}", error.path.join("__").to_uppercase()),
+    };
+    // Names come in backquotes, and lists of them in one more pair.
+    format!("{place}: {}", error.kind).replace("`one of `", "one of `").replace("``", "`")
 }
 
 #[cfg(test)]
@@ -234,7 +248,13 @@ mod tests {
         let error = with_file("lissten = \"127.0.0.1:1\"").unwrap_err();
         assert!(error.to_string().contains("lissten"), "{error}");
         let error = with_file("[publisher]\nmax_chances = 5").unwrap_err();
-        assert!(error.to_string().contains("max_chances"), "{error}");
+        assert!(error.to_string().contains("headwater.toml: publisher.max_chances: "), "{error}");
+    }
+
+    #[test]
+    fn a_setting_that_cannot_work_is_refused() {
+        let error = with_file("[publisher]\nmax_pipeline = 0").unwrap_err();
+        assert!(error.to_string().contains("publisher.max_pipeline is 0"), "{error}");
     }
 
     #[test]
