@@ -53,7 +53,10 @@ A settings file (--config) holds the same names, and one table a part:
   [publisher]
   max_value_bytes = 262144
   [snapshotter]
-  cut_every_seconds = 60";
+  cut_every_seconds = 60
+
+Each of those has an environment variable, too: HEADWATER_PUBLISHER__MAX_VALUE_BYTES (two underscores). \
+docs/settings.md lists them all.";
 
 /// Which server, and how to print.
 #[derive(Debug, Clone, Args)]
@@ -99,7 +102,9 @@ pub(crate) struct Condition {
 
 #[derive(Debug, Args)]
 pub(crate) struct Get {
+    /// Where the key stands: payments.prod
     pub(crate) namespace: Namespace,
+    /// Which key: db/pool
     pub(crate) key: Key,
     /// Wait (up to 5 s) until the server has this revision, to read your own write
     #[arg(long, value_name = "REVISION")]
@@ -111,9 +116,12 @@ pub(crate) struct Get {
 #[derive(Debug, Args)]
 #[command(after_help = PUT_EXAMPLES)]
 pub(crate) struct Put {
+    /// Where the key stands: payments.prod
     pub(crate) namespace: Namespace,
+    /// Which key: db/pool
     pub(crate) key: Key,
     /// The value; @FILE reads a file, - reads standard input
+    #[arg(allow_negative_numbers = true)]
     pub(crate) value: String,
     /// What the value is [default: application/json]
     #[arg(long, short = 't', value_name = "TYPE")]
@@ -138,7 +146,9 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct Delete {
+    /// Where the key stands: payments.prod
     pub(crate) namespace: Namespace,
+    /// Which key: db/pool
     pub(crate) key: Key,
     /// Only if the key was last changed by this revision
     #[arg(long, value_name = "REVISION")]
@@ -169,6 +179,7 @@ pub(crate) struct List {
 #[derive(Debug, Args)]
 #[command(after_help = IMPORT_NOTES)]
 pub(crate) struct Import {
+    /// The namespace that gets the keys
     pub(crate) namespace: Namespace,
     /// A JSON file with one object, or a directory
     pub(crate) path: PathBuf,
@@ -187,7 +198,8 @@ pub(crate) struct Import {
 const IMPORT_NOTES: &str = "\
 A JSON file: every top-level name of its object becomes a key, with the JSON as it stands there.
 A directory: every file becomes a key, its path below the directory; names that start with a dot are left out.
-What is imported is split into commits of at most 1,000 changes and 512 KiB: each is atomic, and a failed import can
+
+What is imported is split into commits of at most 1,000 changes and 512 KiB: each is atomic, and a failed import can \
 simply be run again. Keys that are not in the import stay as they are.";
 
 #[derive(Debug, Args)]
@@ -233,5 +245,17 @@ mod tests {
     fn two_conditions_at_once_are_a_usage_error() {
         let line = ["headwater", "put", "demo", "k", "1", "--if-absent", "--if-revision", "3"];
         assert!(Cli::try_parse_from(line).is_err());
+    }
+
+    #[test]
+    fn a_negative_number_is_a_value() {
+        for value in ["-5", "-0.5"] {
+            let Command::Put(put) =
+                Cli::try_parse_from(["headwater", "put", "demo", "k", value]).unwrap().command
+            else {
+                panic!("put")
+            };
+            assert_eq!(put.value, value);
+        }
     }
 }

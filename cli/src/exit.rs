@@ -61,7 +61,6 @@ impl Failure {
         ExitCode::from(self.exit as u8)
     }
 
-    #[cfg(test)]
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }
@@ -101,11 +100,13 @@ fn exit_of(code: Code) -> Exit {
             Exit::NotFound
         }
         Code::Conflict | Code::PreconditionFailed => Exit::Precondition,
-        Code::OutcomeUnknown => Exit::Unknown,
+        // An earlier try of the same write is still open there: nobody knows yet, either.
+        Code::OutcomeUnknown | Code::IdempotencyKeyInUse => Exit::Unknown,
         Code::Overloaded
         | Code::LogUnavailable
         | Code::NotReady
         | Code::Contended
+        | Code::RevisionNotReached
         | Code::ShuttingDown => Exit::Unreachable,
         _ => Exit::Failed,
     }
@@ -142,6 +143,8 @@ mod tests {
         assert_eq!(exit(Code::PreconditionFailed), Exit::Precondition);
         assert_eq!(exit(Code::Conflict), Exit::Precondition);
         assert_eq!(exit(Code::OutcomeUnknown), Exit::Unknown);
+        assert_eq!(exit(Code::IdempotencyKeyInUse), Exit::Unknown);
+        assert_eq!(exit(Code::RevisionNotReached), Exit::Unreachable);
         assert_eq!(exit(Code::LogUnavailable), Exit::Unreachable);
         assert_eq!(exit(Code::ValueTooLarge), Exit::Failed);
     }

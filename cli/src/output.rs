@@ -76,12 +76,21 @@ fn flush_left(table: &mut Table) {
     });
 }
 
+/// A text of somebody else's on one line, without what moves a terminal's cursor.
+pub(crate) fn one_line(text: &str) -> String {
+    text.chars().map(visible).collect()
+}
+
+fn visible(c: char) -> char {
+    if c.is_control() { ' ' } else { c }
+}
+
 /// A value on one line, cut where it is long.
 pub(crate) fn shown(content_type: &str, value: &[u8]) -> String {
     let text =
         std::str::from_utf8(value).ok().filter(|_| is_json(content_type) || is_text(content_type));
     let Some(text) = text else { return format!("({} bytes of {content_type})", value.len()) };
-    let mut chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut chars = text.chars().map(visible);
     let mut short: String = chars.by_ref().take(SHOWN_CHARS).collect();
     if chars.next().is_some() {
         short.push('…');
@@ -98,6 +107,11 @@ mod tests {
         let long = "é".repeat(100);
         assert_eq!(shown("text/plain", long.as_bytes()).chars().count(), SHOWN_CHARS + 1);
         assert_eq!(shown("application/json", b"{\n}"), "{ }");
+    }
+
+    #[test]
+    fn nobodys_name_moves_the_cursor() {
+        assert_eq!(one_line("eve\u{1b}[2J\nx"), "eve [2J x");
     }
 
     #[test]

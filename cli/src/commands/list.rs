@@ -7,7 +7,7 @@ use headwater_schemas::Namespace;
 use crate::args::List;
 use crate::commands::connect;
 use crate::exit::Failure;
-use crate::output::{self, Rows, shown};
+use crate::output::{self, Rows, one_line, shown};
 
 pub(super) async fn run(args: List) -> Result<(), Failure> {
     let client = connect(&args.remote)?;
@@ -39,7 +39,8 @@ async fn entries(client: &Client, namespace: &Namespace, args: &List) -> Result<
     }
     if !args.remote.json {
         rows.print()?;
-        eprintln!("{count} keys in {namespace} at revision {revision}");
+        let keys = if count == 1 { "key" } else { "keys" };
+        eprintln!("{count} {keys} in {namespace} at revision {revision}");
     }
     Ok(())
 }
@@ -55,7 +56,7 @@ fn row(entry: &EntryBody, keys_only: bool) -> [String; 6] {
         entry.version.to_string(),
         entry.mod_revision.to_string(),
         entry.updated_at.to_string(),
-        entry.actor.clone(),
+        one_line(&entry.actor),
     ]
 }
 

@@ -17,7 +17,7 @@ pub(super) async fn run(args: Remote) -> Result<(), Failure> {
         ("lag", format!("{} revisions", status.lag_revisions)),
         ("hash", status.hash.to_string()),
         ("digest", status.digest.to_string()),
-        ("entries", status.entries.to_string()),
+        ("entries", format!("{} (the stream's own schemas included)", status.entries)),
         ("bytes", status.bytes.to_string()),
         ("last commit", status.last_commit_at.map_or("none".to_owned(), |at| at.to_string())),
         (
