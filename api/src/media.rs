@@ -49,7 +49,9 @@ pub fn effective_media_type(given: Option<&str>) -> Result<&str, &'static str> {
     if well_formed && printable {
         Ok(given)
     } else {
-        Err("the content type is not of the form type/subtype; parameters")
+        Err(
+            "the content type is not of the form type/subtype, for example text/plain; charset=utf-8",
+        )
     }
 }
 

@@ -172,23 +172,26 @@ impl Problem {
 
     /// A value over the limit, in bytes.
     pub fn value_too_large(limit: usize, actual: usize) -> Self {
-        Self::over(Code::ValueTooLarge, limit, actual, "bytes; store a reference to it instead")
+        let detail = format!(
+            "the value has {actual} bytes, the most is {limit}; store a reference to it instead"
+        );
+        Self::over(Code::ValueTooLarge, detail, limit, actual)
     }
 
     /// A commit over the limit, in bytes of encoded record.
     pub fn commit_too_large(limit: usize, actual: usize) -> Self {
-        Self::over(Code::CommitTooLarge, limit, actual, "bytes; split it")
+        let detail = format!("the commit has {actual} bytes, the most is {limit}; split it");
+        Self::over(Code::CommitTooLarge, detail, limit, actual)
     }
 
     /// A commit with too many changes.
     pub fn too_many_changes(limit: usize, actual: usize) -> Self {
-        Self::over(Code::TooManyChanges, limit, actual, "changes; split it")
+        let detail = format!("the commit has {actual} changes, the most is {limit}; split it");
+        Self::over(Code::TooManyChanges, detail, limit, actual)
     }
 
-    fn over(code: Code, limit: usize, actual: usize, unit: &str) -> Self {
-        Self::new(code, format!("{actual}; the most is {limit} {unit}"))
-            .with("limit", limit)
-            .with("actual", actual)
+    fn over(code: Code, detail: String, limit: usize, actual: usize) -> Self {
+        Self::new(code, detail).with("limit", limit).with("actual", actual)
     }
 
     /// Too much at once; `what` is full.

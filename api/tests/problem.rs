@@ -58,7 +58,7 @@ fn a_problem_reads_as_rfc_9457_says_and_comes_back() {
     assert_eq!(
         json,
         "{\"type\":\"urn:headwater:problem:value_too_large\",\"title\":\"The value is too large\",\"status\":413,\
-         \"detail\":\"300000; the most is 262144 bytes; store a reference to it instead\",\
+         \"detail\":\"the value has 300000 bytes, the most is 262144; store a reference to it instead\",\
          \"code\":\"value_too_large\",\"actual\":300000,\"limit\":262144}"
     );
     assert_eq!(Problem::of_answer(413, json.as_bytes()), problem);

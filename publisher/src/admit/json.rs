@@ -14,7 +14,7 @@ pub(crate) fn content_type(headers: &HeaderMap, value: &[u8]) -> Result<Arc<str>
         return Err(Problem::invalid_request("the header Content-Type is there twice"));
     }
     let text = first.map(|value| value.to_str()).transpose().map_err(|_| {
-        Problem::invalid_request("the content type is not of the form type/subtype; parameters")
+        Problem::invalid_request("the content type is not of the form type/subtype, for example text/plain; charset=utf-8")
     })?;
     let content_type = effective_media_type(text).map_err(Problem::invalid_request)?;
     if is_json(content_type) {

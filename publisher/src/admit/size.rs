@@ -22,7 +22,8 @@ pub(crate) fn check(proposal: &Proposal, settings: &Settings) -> Result<(), Prob
         let ProposedOp::Put { value, .. } = &change.op else { continue };
         if value.len() > settings.max_value_bytes {
             let problem = Problem::value_too_large(settings.max_value_bytes, value.len());
-            return Err(problem.with("index", index));
+            let detail = format!("{}/{}: {}", change.namespace, change.key, problem.detail);
+            return Err(Problem { detail, ..problem }.with("index", index));
         }
         sum = sum.saturating_add(value.len());
     }
