@@ -43,6 +43,10 @@ fn search(settings: &Settings) -> (Option<(Mapped, Source)>, Vec<String>) {
         return (Some((cached, Source::Cache)), refused);
     }
     for dir in &settings.image_dirs {
+        if matches!(dir.join(LATEST).try_exists(), Ok(false)) {
+            refused.push(format!("images in {}: none there yet", dir.display()));
+            continue;
+        }
         match from_dir(dir, settings) {
             Ok(mapped) => return (Some((mapped, Source::Image)), refused),
             Err(error) => refused.push(format!("images in {}: {error}", dir.display())),

@@ -1,14 +1,17 @@
 //! The last known good state on disk: mapped images, named by content and namespaces.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use headwater_image::{Mapped, Trust, mapped_name};
+use headwater_image::{Mapped, Trust, mapped_name, sweep};
 use headwater_schemas::{Hash, Head, StreamId};
 
 use crate::replica::Settings;
 
 /// How many files stay: the newest, and one before it for when that turns out bad.
 const KEPT: usize = 2;
+/// A half-written file so old belongs to nobody: the process that wrote it was killed.
+const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
 /// Leaves a state in the cache, where it is the last known good one of the next start, and says whether it is there.
 /// A disk that takes nothing costs the cache, not the state: it stays in memory.
@@ -42,13 +45,18 @@ pub(crate) fn newest(settings: &Settings) -> (Option<Mapped>, Vec<String>) {
     (None, refused)
 }
 
-/// Removes all but the newest files of this subscription.
+/// Removes all but the newest files of this subscription, and what killed processes left half written.
 pub(crate) fn prune(settings: &Settings) {
     let Some(dir) = &settings.cache_dir else { return };
     for path in files(dir, settings).into_iter().skip(KEPT) {
         if let Err(error) = std::fs::remove_file(&path) {
             tracing::debug!(path = %path.display(), %error, "an old cache file stays");
         }
+    }
+    if let Some(before) = SystemTime::now().checked_sub(ABANDONED)
+        && let Err(error) = sweep(dir, before)
+    {
+        tracing::debug!(dir = %dir.display(), %error, "half-written files may stay");
     }
 }
 
@@ -78,5 +86,23 @@ impl Settings {
     pub fn holds_state(&self) -> bool {
         let cached = self.cache_dir.iter().any(|dir| !files(dir, self).is_empty());
         cached || self.image_dirs.iter().any(|dir| dir.join(crate::bootstrap::LATEST).exists())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn what_killed_processes_left_half_written_goes_and_what_is_being_written_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) =
+            (dir.path().join(".1-a.hwm.7.0.hw-tmp"), dir.path().join(".2-b.hwm.8.0.hw-tmp"));
+        File::create(&new).unwrap();
+        let long_ago = SystemTime::now() - 2 * ABANDONED;
+        File::create(&old).unwrap().set_modified(long_ago).unwrap();
+        prune(&Settings { cache_dir: Some(dir.path().to_owned()), ..Settings::default() });
+        assert!(!old.exists() && new.exists());
     }
 }

@@ -116,7 +116,7 @@ impl Core {
 
     /// Why a rung of the ladder did not hold: on a first start there is nothing to warn of.
     pub(crate) fn rung(&self, reason: String) {
-        tracing::info!(%reason, "a rung of the ladder did not hold");
+        tracing::info!(%reason, "no state from here, looking further");
         self.shared.account().rungs.push(reason);
     }
 
