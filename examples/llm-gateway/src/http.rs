@@ -19,6 +19,7 @@ pub(crate) fn routes(models: Models) -> Router {
     Router::new()
         .route("/models/{*name}", get(model))
         .route("/healthz", get(health))
+        .fallback(nothing)
         .with_state(Arc::new(models))
 }
 
@@ -66,15 +67,21 @@ async fn model(State(models): State<Arc<Models>>, Path(name): Path<String>) -> R
             let answer = Answer { name: &name, fresh: Fresh::of(current.value()), model: &current };
             Json(answer).into_response()
         }
-        Err(error @ (HandleError::Absent { .. } | HandleError::Name(_))) => {
-            refuse(StatusCode::NOT_FOUND, &error)
+        // How to mend the configuration is not the business of whoever asks for a model.
+        Err(HandleError::Absent { key, .. }) => {
+            refuse(StatusCode::NOT_FOUND, &format!("there is no model {key}"))
         }
-        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error),
+        Err(HandleError::Name(error)) => refuse(StatusCode::NOT_FOUND, &error.to_string()),
+        Err(error) => refuse(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
     }
 }
 
-fn refuse(status: StatusCode, error: &HandleError) -> Response {
-    (status, Json(json!({ "error": error.to_string() }))).into_response()
+async fn nothing() -> Response {
+    refuse(StatusCode::NOT_FOUND, "ask for /models/{name} or /healthz")
+}
+
+fn refuse(status: StatusCode, error: &str) -> Response {
+    (status, Json(json!({ "error": error }))).into_response()
 }
 
 /// The gateway answers from its last known good models even while nothing else is up, so it is healthy then, too.

@@ -2,8 +2,8 @@
 //! in the next answer, without a restart.
 //!
 //! ```text
-//! headwater import llm.models examples/data/models.json
-//! llm-gateway --relay http://127.0.0.1:7070 --listen 127.0.0.1:8080
+//! target/release/headwater import llm.models examples/data/models.json
+//! target/release/llm-gateway --relay http://127.0.0.1:7070 --listen 127.0.0.1:8080
 //! curl http://127.0.0.1:8080/models/gpt-4o
 //! ```
 
@@ -29,13 +29,18 @@ const NAMESPACE: &str = "llm.models";
 #[derive(Debug, Parser)]
 struct Args {
     /// The Headwater server to follow
-    #[arg(long, env = "HEADWATER_SERVER", default_value = "http://127.0.0.1:7070")]
+    #[arg(
+        long,
+        env = "HEADWATER_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:7070"
+    )]
     relay: String,
     /// Where to answer
-    #[arg(long, default_value = "127.0.0.1:8080")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// Where to keep the last known good models, so that the gateway starts while everything else is down
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
 }
 
@@ -57,10 +62,16 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
         config = config.cache_dir(dir);
     }
     let config = config.connect().await?;
-    let listener = TcpListener::bind(args.listen).await?;
+    let listener = TcpListener::bind(args.listen).await.map_err(|error| {
+        format!("cannot listen on {}: {error}; choose another --listen", args.listen)
+    })?;
     let view = config.view();
-    eprintln!("{} models at revision {}", view.prefix("").count(), view.revision());
+    let models = view.prefix("").count();
+    eprintln!("{models} models at revision {}", view.revision());
     eprintln!("try: curl http://{}/models/gpt-4o", listener.local_addr()?);
+    if models == 0 {
+        eprintln!("there are none yet: headwater import {NAMESPACE} examples/data/models.json");
+    }
     let stop = async move {
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
