@@ -190,7 +190,9 @@ fn told(error: &figment::Error) -> String {
         None => format!("HEADWATER_{}", error.path.join("__").to_uppercase()),
     };
     // Names come in backquotes, and lists of them in one more pair.
-    format!("{place}: {}", error.kind).replace("`one of `", "one of `").replace("``", "`")
+    format!("{place}: {}", error.kind.to_string().trim_end())
+        .replace("`one of `", "one of `")
+        .replace("``", "`")
 }
 
 #[cfg(test)]
