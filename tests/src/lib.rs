@@ -1,5 +1,22 @@
 //! The harness of the tests of the whole: a real Kafka broker, real `headwater` processes, raw access to topics.
 //!
+//! One line gives a server on either log ([`stand::Stand`]); [`on_both_logs!`] makes a claim a test on each:
+//!
+//! ```no_run
+//! use headwater_tests::{http::Ask, on_both_logs, stand::Stand};
+//!
+//! on_both_logs! {
+//!     async fn what_is_put_is_got(log) {
+//!         let stand = Stand::start(log);
+//!         stand.ask(Ask::put("/v1/config/app/k", "1")).await.is(201);
+//!         assert_eq!(stand.ask(Ask::get("/v1/config/app/k")).await.is(200).text(), "1");
+//!     }
+//! }
+//! # fn main() {}
+//! ```
+//!
+//! By hand, where a test needs a broker, a topic or a process of its own:
+//!
 //! ```no_run
 //! # async fn example() {
 //! use headwater_tests::{broker, process::Headwater, topic};
