@@ -38,7 +38,9 @@ pub(crate) struct Core {
     /// The chain and the view at its head; none before the first state.
     state: Option<(Chain, Arc<View>)>,
     /// The revision at which a divergence will be met with a state already taken anew: then the writer was wrong.
-    pub(crate) rebuilt_for: Option<u64>,
+    rebuilt_for: Option<u64>,
+    /// Why that state could not be built, if so.
+    not_rebuilt: Option<String>,
     /// The alarm of the first divergence that stayed. It stands until a person has looked, whatever else comes and goes.
     diverged: Option<Alarm>,
     rebase: Rebase,
@@ -54,6 +56,7 @@ impl Core {
             settings,
             state: None,
             rebuilt_for: None,
+            not_rebuilt: None,
             diverged: None,
             rebase,
             progress: Progress::default(),
@@ -258,6 +261,12 @@ impl Core {
         self.tell(Seen::Advanced { view }).await;
     }
 
+    /// The state was taken anew, or cannot be: a divergence at the next commit is its writer's.
+    pub(crate) fn rebuilt(&mut self, failed: Option<String>) {
+        self.rebuilt_for = self.head().map(|head| head.revision + 1);
+        self.not_rebuilt = failed;
+    }
+
     /// A divergence is met once by taking the state anew; if it stays, the writer was wrong: the fold is the
     /// truth, and writers stop until an operator speaks. What that writer did besides needs no further look: each
     /// would cost a replay of the whole log.
@@ -270,10 +279,20 @@ impl Core {
         if self.rebuilt_for != Some(folded.head.revision) {
             return Err(divergence.clone());
         }
+        let found = match &self.not_rebuilt {
+            None => "A state taken anew agrees with this one, so the writer was wrong".to_owned(),
+            Some(error) => format!(
+                "The state could not be built anew to compare ({error}), so the writer is taken to be wrong"
+            ),
+        };
         let detail = format!(
-            "{divergence}. A state taken anew agrees with this one, so the writer was wrong; \
-             the fold counts and publishers stop writing. Find the writer, then start the publishers anew."
+            "{divergence}. {found}; the fold counts and publishers stop writing, also when they are started anew. \
+             Find the writer; then start the snapshotter anew and, once it has an image of a later revision, \
+             the publishers with an empty cache directory."
         );
+        // A cache of what follows would hide the commit from the next start.
+        self.settings.cache_dir = None;
+        self.rebase.in_memory();
         self.diverged = Some(Alarm { kind: AlarmKind::Divergence, detail: detail.clone() });
         self.alarm(AlarmKind::Divergence, detail).await;
         Ok(())

@@ -14,7 +14,7 @@ use headwater_schemas::{Frozen, Hash, Head, Record};
 use tokio::time::Instant;
 
 use crate::core::{Core, Refusal, Taken};
-use crate::{AlarmKind, Chain, Phase, Source, View};
+use crate::{AlarmKind, Chain, Phase, Source, Stop, View};
 
 /// How long one read waits for something to arrive.
 const READ_WAIT: Duration = Duration::from_secs(5);
@@ -28,6 +28,8 @@ const RECHECK_EVERY: Duration = Duration::from_secs(30);
 const DOUBT_AFTER: Duration = Duration::from_secs(5);
 /// The pause after an error: doubles from the first to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// So far it doubles when the whole log was searched in vain; and it is never shorter than the search was.
+const RETRY_SEARCH: Duration = Duration::from_secs(60);
 
 /// Why a session with a reader ended.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +38,28 @@ enum Ended {
     Read(#[from] ReadError),
     #[error(transparent)]
     Refused(#[from] Refusal),
+    #[error("{detail}")]
+    NotOnThisLog { detail: String, searched: Duration },
+}
+
+/// Why a state could not be built anew.
+#[derive(Debug, thiserror::Error)]
+enum NotRebuilt {
+    /// The log may be read again later.
+    #[error(transparent)]
+    Unread(ReadError),
+    /// It would come to nothing every time.
     #[error("{0}")]
-    NotOnThisLog(String),
+    ForGood(String),
+}
+
+impl From<ReadError> for NotRebuilt {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Corrupt(detail) => Self::ForGood(detail),
+            error => Self::Unread(error),
+        }
+    }
 }
 
 /// Follows `log` for ever.
@@ -52,6 +74,7 @@ pub(crate) async fn follow(core: &mut Core, log: &dyn Log) {
         if found_at.is_some_and(|at: Instant| at.elapsed() > RETRY.1) {
             pause = RETRY.0;
         }
+        let mut searched = None;
         match ended {
             Ended::Read(ReadError::Corrupt(detail)) => {
                 core.alarm(AlarmKind::LogDamaged, detail).await
@@ -62,7 +85,10 @@ pub(crate) async fn follow(core: &mut Core, log: &dyn Log) {
                     core.phase(Phase::Stale);
                 }
             }
-            Ended::NotOnThisLog(detail) => core.alarm(AlarmKind::NotOnThisLog, detail).await,
+            Ended::NotOnThisLog { detail, searched: took } => {
+                searched = Some(took);
+                core.alarm(AlarmKind::NotOnThisLog, detail).await;
+            }
             Ended::Refused(Refusal::Stop(stop)) => {
                 let detail = format!(
                     "{stop}. The last good state is kept and served; use a build that understands the commit."
@@ -71,15 +97,30 @@ pub(crate) async fn follow(core: &mut Core, log: &dyn Log) {
             }
             Ended::Refused(Refusal::Diverged(divergence)) => {
                 core.error(format!("{divergence}; building the state anew from the log"));
-                if let Err(error) = rebuild(core, log).await {
-                    core.error(format!("the state could not be built anew: {error}"));
-                } else {
-                    continue;
+                match rebuild(core, log).await {
+                    Ok(()) => core.rebuilt(None),
+                    // There is nothing better than what we have.
+                    Err(NotRebuilt::ForGood(error)) => core.rebuilt(Some(error)),
+                    Err(error @ NotRebuilt::Unread(_)) => {
+                        core.error(format!("the state could not be built anew: {error}"));
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(RETRY.1);
+                    }
                 }
+                continue;
             }
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(RETRY.1);
+        let wait;
+        (wait, pause) = pauses(pause, searched);
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// How long to pause now, and for how long next time; `searched` is what a search of the whole log took in vain.
+fn pauses(pause: Duration, searched: Option<Duration>) -> (Duration, Duration) {
+    match searched {
+        None => (pause.min(RETRY.1), (pause * 2).min(RETRY.1)),
+        Some(took) => (pause.max(took), (pause * 2).min(RETRY_SEARCH)),
     }
 }
 
@@ -107,6 +148,8 @@ struct Session<'a> {
     proved_at: Instant,
     /// Since when records have been ignored without an accepted one.
     doubt_since: Option<Instant>,
+    /// When the search of the whole log began.
+    search_since: Instant,
 }
 
 async fn session(
@@ -122,6 +165,7 @@ async fn session(
         looking: Looking::ForGenesis,
         proved_at: Instant::now(),
         doubt_since: None,
+        search_since: Instant::now(),
     };
     session.begin().await?;
     loop {
@@ -187,6 +231,7 @@ impl Session<'_> {
 
     async fn search(&mut self) -> Result<(), Ended> {
         self.looking = Looking::Everywhere;
+        self.search_since = Instant::now();
         self.reader.seek(Seek::Oldest).await?;
         Ok(())
     }
@@ -260,7 +305,7 @@ impl Session<'_> {
                 head.revision, head.hash, head.stream_id
             )
         });
-        Ended::NotOnThisLog(detail)
+        Ended::NotOnThisLog { detail, searched: self.search_since.elapsed() }
     }
 }
 
@@ -272,7 +317,7 @@ pub fn is_record_of(head: &Head, record: &Record) -> bool {
 }
 
 /// Builds the state at our head anew from the log alone, beside the one that is served, and takes it.
-async fn rebuild(core: &mut Core, log: &dyn Log) -> Result<(), Ended> {
+async fn rebuild(core: &mut Core, log: &dyn Log) -> Result<(), NotRebuilt> {
     let Some(head) = core.head() else { return Ok(()) };
     let mut reader = log.reader().await?;
     reader.seek(Seek::Oldest).await?;
@@ -280,36 +325,63 @@ async fn rebuild(core: &mut Core, log: &dyn Log) -> Result<(), Ended> {
     loop {
         let batch = reader.read(READ_WAIT, READ_BYTES).await?;
         for record in &batch.records {
-            state = grow(state, record)?;
+            state = grow(state, record).map_err(|stop| NotRebuilt::ForGood(stop.to_string()))?;
             if let Some((_, view)) = &state
                 && *view.head() == head
             {
-                core.rebuilt_for = Some(head.revision + 1);
-                let view = view.clone();
-                return core
-                    .reset(view, Source::Log)
-                    .await
-                    .map_err(|error| Ended::Read(ReadError::Corrupt(error.to_string())));
+                let taken = core.reset(view.clone(), Source::Log).await;
+                return taken.map_err(|error| NotRebuilt::ForGood(error.to_string()));
             }
         }
         if batch.at_end {
-            return Err(Ended::NotOnThisLog(format!(
-                "the log ends before revision {}",
-                head.revision
-            )));
+            let why = match &state {
+                None => "the log no longer holds its genesis".to_owned(),
+                Some((_, view)) => format!(
+                    "from its genesis the log leads to revision {}, not to {}",
+                    view.revision(),
+                    head.revision
+                ),
+            };
+            return Err(NotRebuilt::ForGood(why));
         }
     }
 }
 
-fn grow(state: Option<(Chain, View)>, record: &Record) -> Result<Option<(Chain, View)>, Ended> {
+fn grow(state: Option<(Chain, View)>, record: &Record) -> Result<Option<(Chain, View)>, Stop> {
     let Some((mut chain, view)) = state else {
         return Ok(Chain::found(&record.bytes)
             .map(|(chain, _, folded)| (chain, View::founded(&folded, record.position))));
     };
     let step = chain.step(record, |namespace, key| view.lookup(namespace, key));
-    let view = match step.map_err(Refusal::from)? {
+    let view = match step? {
         crate::Step::Accepted(step) => view.apply(&step.1, record.position),
         _ => view,
     };
     Ok(Some((chain, view)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_in_vain_is_followed_by_a_pause_as_long_as_it_took_and_by_ever_longer_ones() {
+        let (took, mut pause, mut waits) = (Duration::from_secs(3), RETRY.0, Vec::new());
+        for _ in 0..20 {
+            let wait;
+            (wait, pause) = pauses(pause, Some(took));
+            assert!(wait >= took);
+            waits.push(wait);
+        }
+        assert!(waits.is_sorted());
+        assert_eq!(waits.last(), Some(&RETRY_SEARCH));
+        let took = 10 * RETRY_SEARCH;
+        assert_eq!(pauses(RETRY.0, Some(took)), (took, RETRY.0 * 2));
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_read_is_tried_again_after_seconds_whatever_was_before() {
+        assert_eq!(pauses(RETRY_SEARCH, None), (RETRY.1, RETRY.1));
+        assert_eq!(pauses(RETRY.0, None), (RETRY.0, RETRY.0 * 2));
+    }
 }

@@ -47,6 +47,11 @@ impl Rebase {
         }
     }
 
+    /// From now on nothing is left in the cache: what stands there stays.
+    pub(crate) fn in_memory(&mut self) {
+        self.settings.cache_dir = None;
+    }
+
     /// The state was replaced: what is being folded is of no use any more. `cached` is the revision of the new one if
     /// it stands in the cache.
     pub(crate) fn begin(&mut self, cached: Option<u64>) {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use headwater_api::{Code, Frame};
 use headwater_client::{Backoff, Client, ClientError, FrameStream};
-use headwater_schemas::{Digest, Hash, Head, Position, Record, StreamId};
+use headwater_schemas::{DecodeError, Digest, Frozen, Hash, Head, Position, Record, StreamId};
 
 use crate::core::{Core, Refusal, Taken};
-use crate::{AlarmKind, Phase, View, bootstrap};
+use crate::{AlarmKind, Phase, Stop, View, bootstrap};
 
 /// The pause before the next try: full jitter between nothing and this, doubling from the first to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -75,7 +75,7 @@ pub(crate) async fn follow(core: &mut Core, relays: &[Client]) {
             Ended::Refused(Refusal::Diverged(_)) => match anew(core, relay).await {
                 // There is nothing better than what we have: should the commit diverge again, its writer was wrong.
                 Ok(()) | Err(Ended::NoNewer { .. }) => {
-                    core.rebuilt_for = core.head().map(|head| head.revision + 1);
+                    core.rebuilt(None);
                 }
                 Err(error) => core.error(error.at(relay)),
             },
@@ -162,7 +162,7 @@ async fn take(core: &mut Core, frame: Frame, target: &mut Option<u64>) -> Result
         }
         Frame::Filtered { previous, hash, position, commit } => {
             let commit =
-                core.decode(&commit).map_err(|error| Ended::Mismatch(error.to_string()))?;
+                core.decode(&commit).map_err(|error| undecodable(&commit, previous, error))?;
             follows(core, previous, commit.revision)?;
             of_our_stream(core, commit.stream_id)?;
             core.filtered(commit, hash, position).await.map_err(mismatch)?;
@@ -186,6 +186,12 @@ async fn take(core: &mut Core, frame: Frame, target: &mut Option<u64>) -> Result
         core.phase(Phase::Live);
     }
     Ok(())
+}
+
+/// No image helps where the schemas of our chain cannot read a frame.
+fn undecodable(commit: &[u8], previous: u64, error: DecodeError) -> Ended {
+    let revision = Frozen::read(commit).map_or(previous + 1, |frozen| frozen.revision);
+    Refusal::from(Stop::Undecodable { revision, error }).into()
 }
 
 fn mismatch(refusal: Refusal) -> Ended {
@@ -255,4 +261,37 @@ fn heartbeat(core: &Core, revision: u64, hash: Hash, digest: Digest) -> Result<(
     }
     core.heard_of(revision);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_schemas::{encode_commit, encode_genesis};
+
+    use super::*;
+    use crate::tests::view::genesis;
+    use crate::{Follow, Replica, Settings};
+
+    #[tokio::test]
+    async fn a_frame_that_our_schemas_cannot_read_stops_and_asks_for_no_image() {
+        let (_, keeper) = Replica::new(Settings::default(), Follow::Relays(Vec::new()), None);
+        let mut core = keeper.core;
+        let bytes = encode_genesis(&genesis().0);
+        let record = Record { position: Position(0), appended_at_ms: 0, bytes };
+        assert!(core.found(&record).await);
+        let mut next = genesis().1;
+        next.revision = 1;
+        let mut commit = encode_commit(&next).to_vec();
+        // The schema's fingerprint stands behind the two bytes of the magic.
+        commit[2] ^= 1;
+        let (hash, position) = (Hash::of(&commit), Position(1));
+        let frame = Frame::Filtered { previous: 0, hash, position, commit: commit.into() };
+        let ended = take(&mut core, frame, &mut None).await;
+        let Err(Ended::Refused(refusal @ Refusal::Stop(Stop::Undecodable { revision: 1, .. }))) =
+            ended
+        else {
+            panic!("{ended:?}")
+        };
+        assert!(refusal.to_string().contains("does not carry"), "{refusal}");
+        assert_eq!(core.head().map(|head| head.revision), Some(0));
+    }
 }

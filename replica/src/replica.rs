@@ -261,7 +261,7 @@ impl Replica {
 /// The one loop that keeps a replica.
 #[derive(Debug)]
 pub struct Loop {
-    core: Core,
+    pub(crate) core: Core,
     follow: Follow,
 }
 

@@ -316,3 +316,43 @@ async fn a_cache_that_cannot_be_written_costs_no_state() {
     assert_eq!(running.replica.view().unwrap().totals(), stream.state.totals());
     running.close().await;
 }
+
+#[tokio::test]
+async fn a_divergence_is_alarmed_again_by_every_start_from_the_same_cache() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stream = Stream::found().await;
+    stream.commit("good").await;
+    let running = over(&stream.log, cached(&dir));
+    running.live().await;
+    running.close().await;
+    stream.commit_wrong("wrong").await;
+    stream.commit("after").await;
+    for _ in 0..3 {
+        let running = over(&stream.log, cached(&dir));
+        running.at(3).await;
+        assert_eq!(running.replica.alarm().unwrap().kind, AlarmKind::Divergence);
+        assert_eq!(running.replica.view().unwrap().totals(), stream.state.totals());
+        running.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_divergence_on_a_log_without_its_genesis_is_folded_and_the_alarm_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut stream = Stream::found().await;
+    stream.commit("good").await;
+    let running = over(&stream.log, cached(&dir));
+    running.live().await;
+    running.close().await;
+    stream.log.trim(Position(1));
+    stream.commit_wrong("wrong").await;
+    stream.commit("after").await;
+    let running = over(&stream.log, cached(&dir));
+    running.at(3).await;
+    let alarm = running.replica.alarm().unwrap();
+    assert_eq!(alarm.kind, AlarmKind::Divergence);
+    assert!(alarm.detail.contains("could not be built anew"), "{}", alarm.detail);
+    running.live().await;
+    assert_eq!(running.replica.view().unwrap().totals(), stream.state.totals());
+    running.close().await;
+}

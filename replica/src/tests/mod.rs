@@ -1,4 +1,4 @@
 mod follow;
 mod rebase;
 mod tail;
-mod view;
+pub(crate) mod view;

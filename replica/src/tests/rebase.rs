@@ -42,3 +42,16 @@ async fn a_cache_that_takes_nothing_costs_the_file_not_the_base_and_is_tried_aga
     assert!(folded(&mut rebase, &view).await);
     assert!(!folded(&mut rebase, &view).await, "it is not tried again at once");
 }
+
+#[tokio::test]
+async fn once_nothing_may_be_cached_any_more_no_fold_freshens_the_cache_and_none_is_left_at_the_end()
+ {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = Settings { cache_dir: Some(dir.path().to_owned()), ..Settings::default() };
+    let (view, mut rebase) = (view(), Rebase::new(&settings));
+    rebase.in_memory();
+    rebase.begin(None);
+    assert!(!folded(&mut rebase, &view).await);
+    rebase.finish(&view).await.unwrap();
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}

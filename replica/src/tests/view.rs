@@ -34,7 +34,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-pub(super) fn genesis() -> (Genesis, Commit) {
+pub(crate) fn genesis() -> (Genesis, Commit) {
     let genesis = Genesis {
         stream_id: StreamId([9; 16]),
         format: FORMAT,
