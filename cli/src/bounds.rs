@@ -53,11 +53,13 @@ fn publisher(settings: &Settings) -> Vec<Bound> {
 
 fn server(settings: &Settings) -> Vec<Bound> {
     let s = &settings.server;
+    let record = settings.publisher.max_record_bytes as u64;
     vec![
         ("server.max_connections", s.max_connections as u64, 1, MOST),
         ("server.max_requests", s.max_requests as u64, 1, MOST),
         ("server.max_header_bytes", s.max_header_bytes as u64, 4 * KIB, MOST),
-        ("server.max_body_bytes", s.max_body_bytes as u64, KIB, MOST),
+        // The JSON of the largest commit must fit, or it would be told to try again for ever.
+        ("server.max_held_body_bytes", s.max_held_body_bytes as u64, 8 * record, MOST),
         ("server.header_timeout_ms", s.header_timeout_ms, 1, YEAR_MS),
         ("server.body_timeout_ms", s.body_timeout_ms, 1, YEAR_MS),
         ("server.idle_timeout_ms", s.idle_timeout_ms, 1, YEAR_MS),
@@ -117,6 +119,17 @@ mod tests {
         settings.publisher.max_record_bytes = MAX_RECORD_BYTES + 1;
         let refused = check(&settings).unwrap_err().to_string();
         assert!(refused.contains("publisher.max_record_bytes is 2097153"), "{refused}");
+    }
+
+    #[test]
+    fn a_budget_of_bodies_that_the_largest_commit_would_never_fit_into_is_refused() {
+        let mut settings = Settings::default();
+        settings.publisher.max_record_bytes = 1024 * 1024;
+        settings.server.max_held_body_bytes = 8 * 1024 * 1024;
+        assert!(check(&settings).is_ok());
+        settings.server.max_held_body_bytes -= 1;
+        let refused = check(&settings).unwrap_err().to_string();
+        assert!(refused.contains("server.max_held_body_bytes is 8388607"), "{refused}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use headwater_api::{Code, Problem, paths};
-use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::header::CONNECTION;
 use http::{HeaderValue, Request};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -22,17 +22,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tower::ServiceExt;
 
 use crate::connection::{Open, Traffic};
-use crate::{ApiError, BodyTimeout, Identity, ServerSettings};
-
-/// The largest body any call takes; the edge puts it into every request's extensions.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct MaxBody(pub(crate) usize);
-
-impl Default for MaxBody {
-    fn default() -> Self {
-        Self(ServerSettings::default().max_body_bytes)
-    }
-}
+use crate::{ApiError, BodyLimits, Identity, ServerSettings};
 
 /// The routes behind their limits.
 pub(crate) struct Edge {
@@ -40,6 +30,7 @@ pub(crate) struct Edge {
     settings: ServerSettings,
     identity: Identity,
     requests: Semaphore,
+    bodies: BodyLimits,
 }
 
 impl Edge {
@@ -48,7 +39,8 @@ impl Edge {
             .fallback(crate::error::no_route)
             .method_not_allowed_fallback(crate::error::no_method);
         let requests = Semaphore::new(settings.max_requests.min(Semaphore::MAX_PERMITS));
-        Self { router, settings, identity, requests }
+        let bodies = BodyLimits::new(&settings);
+        Self { router, settings, identity, requests, bodies }
     }
 
     pub(crate) fn settings(&self) -> &ServerSettings {
@@ -92,15 +84,6 @@ impl Edge {
         if head_bytes(request) > self.settings.max_header_bytes {
             return Err(Problem::headers_too_large());
         }
-        let announced = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
-        let announced = announced.and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
-        if announced > self.settings.max_body_bytes {
-            let limit = self.settings.max_body_bytes;
-            return Err(match *request.method() {
-                http::Method::POST => Problem::commit_too_large(limit, announced),
-                _ => Problem::value_too_large(limit, announced),
-            });
-        }
         self.identity.guard(request.method(), request.uri())?;
         let is_health =
             [paths::HEALTHZ, paths::READYZ, paths::METRICS].contains(&request.uri().path());
@@ -115,8 +98,7 @@ impl Edge {
 
     async fn route(&self, request: Request<Arriving>) -> Response {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(BodyTimeout(self.settings.body_timeout()));
-        request.extensions_mut().insert(MaxBody(self.settings.max_body_bytes));
+        request.extensions_mut().insert(self.bodies.clone());
         let answer = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind().await;
         match answer {
             Ok(Ok(response)) => response,

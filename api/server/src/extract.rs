@@ -1,6 +1,6 @@
 //! Strict extraction of paths and JSON bodies.
 
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::FromRequestParts;
 use headwater_api::{DEFAULT_MEDIA_TYPE, JsonError, Object, Problem, essence, paths};
 use headwater_schemas::{Key, Namespace};
 use http::HeaderMap;
@@ -8,8 +8,7 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use crate::edge::MaxBody;
-use crate::{ApiError, BodyTimeout, read_body};
+use crate::ApiError;
 
 /// Namespace and key of `/v1/<anything>/{namespace}/{key}`, from the raw path: `/` and `%2F` are the same,
 /// nothing is normalised.
@@ -59,21 +58,13 @@ impl<S: Sync> FromRequestParts<S> for NamespacePath {
     }
 }
 
-/// A JSON object as body, strict: the content type must say so, and no unknown field passes.
-#[derive(Debug, Clone)]
-pub struct Json<T>(pub T);
-
-impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
-        require_json(request.headers())?;
-        let timeout = request.extensions().get::<BodyTimeout>().copied();
-        let limit = request.extensions().get::<MaxBody>().copied().unwrap_or_default().0;
-        let body =
-            read_body(request.into_body(), limit, timeout, Problem::commit_too_large).await?;
-        Ok(Self(parse(&body)?))
-    }
+/// A body that was read, as a JSON object, strict: the content type must say so, and no unknown field passes.
+///
+/// # Errors
+/// `unsupported_media_type`, `invalid_json`, or `invalid_request` when the object does not fit.
+pub fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, Problem> {
+    require_json(headers)?;
+    parse(body)
 }
 
 /// `application/json`, parameters allowed: a web page cannot send it elsewhere without being asked first.

@@ -8,7 +8,7 @@ use axum::routing::get;
 use headwater_api::{Problem, paths};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 
-use crate::ApiError;
+use crate::{ApiError, NoQuery, Query};
 
 /// `/healthz`, `/readyz` and `/metrics`.
 ///
@@ -21,10 +21,10 @@ pub fn health(
     let (ready, render) = (Arc::new(ready), Arc::new(render));
     let text = |text: &'static str| ([(CACHE_CONTROL, "no-store")], text);
     Router::new()
-        .route(paths::HEALTHZ, get(move || async move { text("ok\n") }))
+        .route(paths::HEALTHZ, get(move |_: Query<NoQuery>| async move { text("ok\n") }))
         .route(
             paths::READYZ,
-            get(move || {
+            get(move |_: Query<NoQuery>| {
                 let ready = ready();
                 async move {
                     match ready {
@@ -36,7 +36,7 @@ pub fn health(
         )
         .route(
             paths::METRICS,
-            get(move || {
+            get(move |_: Query<NoQuery>| {
                 let metrics = render();
                 let kind = "text/plain; version=0.0.4; charset=utf-8";
                 async move { ([(CONTENT_TYPE, kind)], metrics) }

@@ -19,10 +19,10 @@ mod query;
 mod serve;
 mod settings;
 
-pub use body::{BodyTimeout, read_body};
+pub use body::{BodyLimits, read_body};
 pub use condition::{Precondition, is_not_modified};
 pub use error::{ApiError, ApiResult, not_acceptable_unless};
-pub use extract::{Json, KeyPath, NamespacePath, accepts};
+pub use extract::{KeyPath, NamespacePath, accepts, read_json};
 pub use health::health;
 pub use identity::{Identity, stamp};
 pub use metrics::describe;

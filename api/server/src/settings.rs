@@ -12,8 +12,9 @@ pub struct ServerSettings {
     pub max_requests: usize,
     /// The largest request line and headers together, in bytes; a key in a path needs up to 1.5 KiB of it.
     pub max_header_bytes: usize,
-    /// The largest request body, in bytes; a commit of 512 KiB may need several times that in JSON.
-    pub max_body_bytes: usize,
+    /// How many bytes of bodies all requests may hold together, counted as they arrive; the next ones are told 429.
+    /// How large one body may be is its route's limit. Too little refuses writers at busy times, too much is memory.
+    pub max_held_body_bytes: usize,
     /// How long a request's headers may take from their first byte, in milliseconds. Too little cuts off slow
     /// networks, too much lets a slow client hold a connection.
     pub header_timeout_ms: u64,
@@ -33,7 +34,7 @@ impl Default for ServerSettings {
             max_connections: 8_192,
             max_requests: 2_048,
             max_header_bytes: 16 * 1024,
-            max_body_bytes: 4 * 1024 * 1024,
+            max_held_body_bytes: 64 * 1024 * 1024,
             header_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
             idle_timeout_ms: 75_000,

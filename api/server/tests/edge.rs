@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::Request;
 use axum::routing::{get, post, put};
 use headwater_api::{Code, CommitRequest, Problem};
 use headwater_schemas::StreamId;
 use headwater_server::{
-    ApiError, ApiResult, BodyTimeout, Drained, Identity, Json, KeyPath, NamespacePath, NoQuery,
-    Query, Server, ServerSettings, bind, health, read_body,
+    ApiError, ApiResult, BodyLimits, Drained, Identity, KeyPath, NamespacePath, NoQuery, Query,
+    Server, ServerSettings, bind, health, read_body, read_json,
 };
 use http::HeaderMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,16 +47,25 @@ fn quick() -> ServerSettings {
 
 async fn put_value(
     path: KeyPath,
-    timeout: axum::Extension<BodyTimeout>,
+    limits: axum::Extension<BodyLimits>,
     body: Body,
 ) -> ApiResult<String> {
-    let body = read_body(body, 1_000, Some(*timeout), Problem::value_too_large).await?;
+    let body = read_body(body, 1_000, &limits, Problem::value_too_large).await?;
     Ok(format!("{} {} {}", path.namespace, path.key, body.len()))
+}
+
+async fn post_commit(request: Request) -> ApiResult<String> {
+    let (parts, body) = request.into_parts();
+    let limits = BodyLimits::of(&parts.extensions);
+    let body = read_body(body, 100_000, &limits, Problem::commit_too_large).await?;
+    let commit: CommitRequest = read_json(&parts.headers, &body)?;
+    Ok(commit.changes.len().to_string())
 }
 
 async fn start(settings: ServerSettings) -> Running {
     let (gate, entered) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let gated = (Arc::clone(&gate), Arc::clone(&entered));
+    let held = gated.clone();
     let router = Router::new()
         .route(
             "/v1/config/{ns}/{*key}",
@@ -66,12 +76,7 @@ async fn start(settings: ServerSettings) -> Running {
             "/v1/config/{ns}",
             get(|NamespacePath(ns): NamespacePath| async move { ns.to_string() }),
         )
-        .route(
-            "/v1/commits",
-            post(
-                |Json(commit): Json<CommitRequest>| async move { commit.changes.len().to_string() },
-            ),
-        )
+        .route("/v1/commits", post(post_commit))
         .route(
             "/panic",
             get(|| async {
@@ -90,6 +95,14 @@ async fn start(settings: ServerSettings) -> Running {
                 gated.1.notify_one();
                 gated.0.notified().await;
                 "through"
+            })
+            .post(move |request: Request| async move {
+                let (parts, body) = request.into_parts();
+                let limits = BodyLimits::of(&parts.extensions);
+                let body = read_body(body, 1_000, &limits, Problem::value_too_large).await?;
+                held.1.notify_one();
+                held.0.notified().await;
+                ApiResult::Ok(body.len().to_string())
             }),
         )
         .merge(health(|| Err("still catching up".to_owned()), || "headwater_x 1\n".to_owned()));
@@ -260,7 +273,7 @@ async fn parameters_are_strict_and_the_stream_is_compared() {
 
 #[tokio::test]
 async fn a_body_over_its_limit_is_refused_announced_or_not() {
-    let server = start(ServerSettings { max_body_bytes: 100_000, ..quick() }).await;
+    let server = start(quick()).await;
     let body = "x".repeat(1_000);
     assert_eq!(server.call("PUT /v1/config/a/k", "", &body).await.body, "a k 1000");
     let told = server.call("PUT /v1/config/a/k", "", &"x".repeat(1_001)).await.problem();
@@ -278,6 +291,58 @@ async fn a_body_over_its_limit_is_refused_announced_or_not() {
         .await
         .problem();
     assert_eq!((huge.code, huge.number("actual")), (Code::CommitTooLarge, Some(3_000_000)));
+}
+
+#[tokio::test]
+async fn a_body_announced_as_too_large_is_told_its_routes_limit_before_a_byte_of_it_is_sent() {
+    let server = start(quick()).await;
+    for (line, code, limit) in [
+        ("PUT /v1/config/a/k", Code::ValueTooLarge, 1_000),
+        ("POST /v1/commits", Code::CommitTooLarge, 100_000),
+    ] {
+        let head = format!("{line} HTTP/1.1\r\nhost: x\r\ncontent-length: 5000000\r\n\r\n");
+        let told = server.raw(head.as_bytes()).await.problem();
+        assert_eq!(
+            (told.code, told.number("limit"), told.number("actual")),
+            (code, Some(limit), Some(5_000_000))
+        );
+    }
+}
+
+#[tokio::test]
+async fn bodies_share_their_memory_and_what_finds_none_is_told_to_wait() {
+    let server = start(ServerSettings { max_held_body_bytes: 1_500, ..quick() }).await;
+    let body = "x".repeat(1_000);
+    let mut first = server.connect().await;
+    let post =
+        "POST /gate HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 1000\r\n\r\n";
+    first.write_all(format!("{post}{body}").as_bytes()).await.unwrap();
+    server.entered.notified().await;
+    let second = server.call("PUT /v1/config/a/k", "", &body).await;
+    assert_eq!((second.code(), second.header("retry-after")), (Code::Overloaded, "1"));
+    assert_eq!(server.call("PUT /v1/config/a/k", "", &body[..500]).await.body, "a k 500");
+    server.gate.notify_one();
+    assert_eq!(finish(first).await.body, "1000");
+    assert_eq!(server.call("PUT /v1/config/a/k", "", &body).await.body, "a k 1000");
+}
+
+#[tokio::test]
+async fn clients_that_announce_and_send_nothing_take_no_memory_from_others() {
+    let patient = ServerSettings { body_timeout_ms: 60_000, ..quick() };
+    let server = start(ServerSettings { max_held_body_bytes: 1_500, ..patient }).await;
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        let mut socket = server.connect().await;
+        let head = "PUT /v1/config/a/k HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\nexpect: 100-continue\r\n\r\n";
+        socket.write_all(head.as_bytes()).await.unwrap();
+        // It is asked for its body: so the server waits for it now.
+        let mut asked = [0; 12];
+        socket.read_exact(&mut asked).await.unwrap();
+        assert_eq!(&asked, b"HTTP/1.1 100");
+        silent.push(socket);
+    }
+    let body = "x".repeat(1_000);
+    assert_eq!(server.call("PUT /v1/config/a/k", "", &body).await.body, "a k 1000");
 }
 
 #[tokio::test]
@@ -347,6 +412,16 @@ async fn headers_follow_from_the_problem() {
     assert_eq!((unready.code(), unready.header("retry-after")), (Code::NotReady, "1"));
     assert_eq!(server.get("/healthz").await.status, 200);
     assert_eq!(server.get("/metrics").await.body, "headwater_x 1\n");
+}
+
+#[tokio::test]
+async fn health_and_metrics_take_no_parameters() {
+    let server = start(quick()).await;
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        let told = server.get(&format!("{path}?verbose=1")).await.problem();
+        assert_eq!(told.code, Code::InvalidRequest, "{path}");
+        assert!(told.detail.contains("verbose"), "{told}");
+    }
 }
 
 #[tokio::test]

@@ -1,16 +1,16 @@
 //! `POST /v1/commits`: a change set, all or nothing; with `dry_run=true`, what would come of it.
 
-use axum::body::Body;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use headwater_api::{CommitRequest, Problem, Proposal};
-use headwater_server::{ApiResult, BodyTimeout, Json, Precondition, Query, read_body};
+use headwater_server::{ApiResult, BodyLimits, Precondition, Query, read_body, read_json};
 
 use super::answer;
 use crate::{Kind, Write, Writer, admit};
 
-/// How much larger than the record it describes a JSON body may be: escapes, base64, names of fields.
-const BODY_FACTOR: usize = 4;
+/// How much larger than the record it describes a JSON body may be: a control character is six bytes of JSON, and
+/// names of fields come on top.
+const BODY_FACTOR: usize = 8;
 
 #[derive(Debug, Default, serde::Deserialize)]
 pub(crate) struct Options {
@@ -24,13 +24,15 @@ pub(crate) async fn commit(
     request: Request,
 ) -> ApiResult<Response> {
     let (parts, body) = request.into_parts();
-    let timeout = parts.extensions.get::<BodyTimeout>().copied();
-    let limit = writer.settings().max_record_bytes.saturating_mul(BODY_FACTOR);
-    let body = read_body(body, limit, timeout, Problem::commit_too_large).await?;
+    let limits = BodyLimits::of(&parts.extensions);
+    let most = writer.settings().max_record_bytes;
+    // What is told is the limit of a commit: how many bytes of JSON that may be is nobody's concern.
+    let too_large = |_, actual| Problem::commit_too_large(most, actual);
+    let body = read_body(body, most.saturating_mul(BODY_FACTOR), &limits, too_large).await?;
     admit::condition::none(&parts.headers)?;
     let idempotency = admit::idempotency::of(Kind::Commit, &parts, &body)?;
-    let again = Request::from_parts(parts.clone(), Body::from(body));
-    let Json(asked) = Json::<CommitRequest>::from_request(again, &()).await?;
+    let asked: CommitRequest = read_json(&parts.headers, &body)?;
+    drop(body);
     let mut proposal = Proposal::try_from(asked)?;
     admit::size::check(&proposal, writer.settings())?;
     admit::provenance::complete(&mut proposal, &parts.headers)?;

@@ -3,7 +3,7 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use headwater_api::{Problem, Proposal, ProposedChange, ProposedOp};
-use headwater_server::{ApiResult, BodyTimeout, KeyPath, NoQuery, Query, read_body};
+use headwater_server::{ApiResult, BodyLimits, KeyPath, NoQuery, Query, read_body};
 
 use super::answer;
 use crate::{Kind, Write, Writer, admit};
@@ -15,9 +15,9 @@ pub(crate) async fn delete(
     request: Request,
 ) -> ApiResult<Response> {
     let (parts, body) = request.into_parts();
-    let timeout = parts.extensions.get::<BodyTimeout>().copied();
+    let limits = BodyLimits::of(&parts.extensions);
     let no_body = |_, _| Problem::invalid_request("DELETE takes no body");
-    read_body(body, 0, timeout, no_body).await?;
+    read_body(body, 0, &limits, no_body).await?;
     let condition = admit::condition::of_key(&parts.headers)?;
     let idempotency = admit::idempotency::of(Kind::Delete, &parts, &[])?;
     let change = ProposedChange { namespace, key, op: ProposedOp::Delete, expect: None };

@@ -3,7 +3,7 @@
 use axum::extract::{Request, State};
 use axum::response::Response;
 use headwater_api::{Problem, Proposal, ProposedChange, ProposedOp};
-use headwater_server::{ApiResult, BodyTimeout, KeyPath, NoQuery, Query, read_body};
+use headwater_server::{ApiResult, BodyLimits, KeyPath, NoQuery, Query, read_body};
 
 use super::answer;
 use crate::{Kind, Write, Writer, admit};
@@ -15,9 +15,9 @@ pub(crate) async fn put(
     request: Request,
 ) -> ApiResult<Response> {
     let (parts, body) = request.into_parts();
-    let timeout = parts.extensions.get::<BodyTimeout>().copied();
+    let limits = BodyLimits::of(&parts.extensions);
     let limit = writer.settings().max_value_bytes;
-    let value = read_body(body, limit, timeout, Problem::value_too_large).await?;
+    let value = read_body(body, limit, &limits, Problem::value_too_large).await?;
     let content_type = admit::json::content_type(&parts.headers, &value)?;
     let condition = admit::condition::of_key(&parts.headers)?;
     let idempotency = admit::idempotency::of(Kind::Put, &parts, &value)?;

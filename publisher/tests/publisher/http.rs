@@ -172,6 +172,30 @@ async fn limits_are_told_with_limit_and_actual() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_too_large_for_its_route_is_told_the_documented_limit() {
+    let server = Server::start().await;
+    let huge = || "x".repeat(5_000_000);
+    let told = server.put("a", &[], &huge()).await;
+    assert_eq!(told.code(), (413, "value_too_large"));
+    assert_eq!((&told.body["limit"], &told.body["actual"]), (&json!(262_144), &json!(5_000_000)));
+    let json = [("content-type", "application/json")];
+    let told = server.call("POST", "/v1/commits", &json, huge()).await;
+    assert_eq!(told.code(), (413, "commit_too_large"));
+    assert_eq!((&told.body["limit"], &told.body["actual"]), (&json!(524_288), &json!(5_000_000)));
+}
+
+#[tokio::test]
+async fn a_commit_within_its_limit_is_taken_however_much_json_it_needs() {
+    let server = Server::start().await;
+    let value = "\u{1}".repeat(240_000);
+    let change = |key: &str| json!({"namespace": "app", "key": key, "put": {"content_type": "text/plain", "value": value}});
+    let set = json!({"changes": [change("a"), change("b")]});
+    assert!(set.to_string().len() > 2_880_000);
+    assert_eq!(server.post("", &[], &set).await.status, 200);
+    assert_eq!(server.publisher.value("b"), Some(value));
+}
+
+#[tokio::test]
 async fn a_change_set_is_all_or_nothing_and_tells_every_failure() {
     let server = Server::start().await;
     let set = json!({"changes": [
