@@ -61,7 +61,7 @@ pub(crate) async fn get(
             .into());
         }
     };
-    desk.check_start(after, hash)?;
+    desk.check_start(after, hash).await?;
     if desk.relay.shutdown.is_cancelled() {
         return Err(Problem::shutting_down().into());
     }
@@ -77,16 +77,20 @@ fn parse_hash(text: &str) -> Result<Hash, Problem> {
 
 impl Desk {
     /// Refuses a start that the tail does not reach, or that is not on this chain. One above the head waits.
-    fn check_start(&self, after: u64, hash: Option<Hash>) -> Result<(), Problem> {
+    async fn check_start(&self, after: u64, hash: Option<Hash>) -> Result<(), Problem> {
         let tail = self.relay.replica.tail();
-        if let (Some(theirs), Some(ours)) = (hash, tail.hash_at(after))
-            && theirs != ours
-        {
+        let differs =
+            |ours: Option<Hash>| ours.zip(hash).is_some_and(|(ours, theirs)| ours != theirs);
+        if differs(tail.hash_at(after)) {
             return Err(Problem::wrong_chain(after));
         }
         match tail.after(after, 0) {
             TailRead::Items(_) => Ok(()),
             TailRead::Behind { oldest } => {
+                // An image hides a fork: a client of another chain must be told before it takes one.
+                if hash.is_some() && differs(self.hash_in_history(after).await) {
+                    return Err(Problem::wrong_chain(after));
+                }
                 self.want_image();
                 Err(Problem::revision_compacted(after, oldest))
             }

@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use headwater_api::{CommitBody, CommitsBody, Cursor, CursorKind, Problem};
 use headwater_replica::{CommitsPage, History, HistoryError, TailRead};
-use headwater_schemas::StreamId;
+use headwater_schemas::{Hash, StreamId};
 use headwater_server::{ApiResult, PageLimit, Query, stamp};
 use http::HeaderMap;
 
@@ -185,6 +185,17 @@ impl Desk {
             HistoryError::Unavailable(why) => Problem::not_ready(&why),
             HistoryError::Compacted { oldest } => Problem::revision_compacted(from, oldest),
         })
+    }
+
+    /// The chain hash at a revision that left the tail; none when history cannot tell.
+    pub(crate) async fn hash_in_history(&self, revision: u64) -> Option<Hash> {
+        let history = self.relay.history.as_deref()?;
+        let held = self.check_history(history).await.ok()?;
+        let next = revision.checked_add(1).filter(|next| *next <= held)?;
+        // The next commit names it, and the first names that of the genesis, which is no commit.
+        let page = history.commits(revision, next, None, 1, usize::MAX).await.ok()?;
+        let (_, commit) = page.commits.first()?;
+        (commit.revision == next).then_some(commit.parent)
     }
 
     /// The revision up to which history stands on the same chain as this server.

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures::Stream;
 use headwater_api::{Code, Frame, Problem};
 use headwater_replica::{Applied, Phase, Progress, TailRead};
-use headwater_schemas::{Hash, encode_commit};
+use headwater_schemas::{Hash, SCHEMAS_NAMESPACE, commit_fingerprint, encode_commit};
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
@@ -163,6 +163,7 @@ impl Session {
                     self.follow(item)?;
                 }
                 Some(subscription) => {
+                    self.check_readable(item)?;
                     let commit = encode_commit(&subscription.filter(&item.commit, &item.totals));
                     let previous = silent.take().unwrap_or(previous);
                     let (hash, position) = (item.head.hash, item.position);
@@ -182,6 +183,22 @@ impl Session {
             Frame::Progress { previous, revision, hash, digest, position }.encode(&mut out);
         }
         Ok((!out.is_empty()).then(|| out.freeze()))
+    }
+
+    /// What is filtered is written anew in this build's schema, and clients read by the schemas that the stream has
+    /// carried to them.
+    fn check_readable(&self, item: &Applied) -> Result<(), Problem> {
+        let schema = commit_fingerprint();
+        let view = self.desk.view()?;
+        let carried = view.get(SCHEMAS_NAMESPACE, schema.key().as_str());
+        if carried.is_some_and(|entry| entry.create_revision < item.head.revision) {
+            return Ok(());
+        }
+        Err(Problem::not_ready(&format!(
+            "the stream did not carry this server's commit schema, {schema}, before revision {}: clients could not \
+             read filtered commits; follow without namespaces, or use a server of the build that founded the stream",
+            item.head.revision
+        )))
     }
 
     /// Moves on to a commit that must follow what was sent: the replica may have begun anew meanwhile.

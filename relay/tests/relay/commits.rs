@@ -81,9 +81,9 @@ async fn without_history_what_left_the_tail_is_revision_compacted() {
 
 /// History that holds what it was given.
 #[derive(Debug)]
-struct Fixed {
-    head: Head,
-    commits: Vec<(Hash, Commit)>,
+pub(crate) struct Fixed {
+    pub(crate) head: Head,
+    pub(crate) commits: Vec<(Hash, Commit)>,
 }
 
 impl History for Fixed {
@@ -113,7 +113,7 @@ impl History for Fixed {
 }
 
 /// A world whose tail holds the last commit only; history is what `spoil` makes of the commits.
-async fn with_history(spoil: impl FnOnce(&mut Fixed)) -> World {
+pub(crate) async fn with_history(spoil: impl FnOnce(&mut Fixed)) -> World {
     // The same commits as the world's own chain will hold.
     let mut twin = World::new().await;
     twin.each((0..6).map(|n| json("n", "k", &n.to_string()))).await;

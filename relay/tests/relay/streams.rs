@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use headwater_api::{Code, Frame, FrameDecoder};
 use headwater_client::{ClientError, FrameStream};
-use headwater_replica::Settings;
-use headwater_schemas::{Codec, Hash, Namespace, SCHEMAS_NAMESPACE};
+use headwater_replica::{Settings, TailRead};
+use headwater_schemas::{Codec, Hash, Namespace, SCHEMAS_NAMESPACE, commit_fingerprint};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
-use crate::chain::{Chain, json, put};
+use crate::chain::{Chain, delete, json, put};
+use crate::commits::with_history;
 use crate::wire;
 use crate::world::World;
 
@@ -173,6 +174,50 @@ async fn a_revision_older_than_the_tail_is_gone_and_an_image_is_asked_for() {
     assert_eq!((problem.code, problem.status), (Code::RevisionCompacted, 410));
     assert_eq!(problem.number("oldest_revision"), Some(3));
     assert_eq!(world.wanted.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn another_hash_at_a_revision_older_than_the_tail_is_wrong_chain_where_history_knows() {
+    let world = with_history(|_| {}).await;
+    let TailRead::Behind { oldest } = world.replica.tail().after(0, 0) else {
+        panic!("all is held")
+    };
+    assert!(oldest > 2);
+    let mut twin = Chain::begin(7).0;
+    for revision in 0..=2 {
+        let right = world.client().stream(revision, twin.state.head().hash, None).await;
+        assert_eq!(refused(right).code, Code::RevisionCompacted, "{revision}");
+        let forked = refused(world.client().stream(revision, Hash([1; 32]), None).await);
+        assert_eq!((forked.code, forked.status), (Code::WrongChain, 409), "{revision}");
+        twin.next("ann", vec![json("n", "k", &revision.to_string())]);
+    }
+    assert_eq!(world.wanted.load(Ordering::Relaxed), 3, "no image is asked for another chain");
+}
+
+#[tokio::test]
+async fn history_of_another_chain_judges_nobody() {
+    let world = with_history(|history| history.head.hash = Hash([9; 32])).await;
+    let problem = refused(world.client().stream(1, Hash([1; 32]), None).await);
+    assert_eq!(problem.code, Code::RevisionCompacted);
+}
+
+#[tokio::test]
+async fn a_filtered_stream_ends_where_the_client_could_not_read_what_this_build_writes() {
+    let mut world = World::new().await;
+    let some = names(&["a"]);
+    let begin = genesis_hash(&world.chain);
+    let mut stream = world.client().stream(0, begin, Some(&some)).await.unwrap();
+    let mut whole = world.client().stream(0, begin, None).await.unwrap();
+    let fingerprint = commit_fingerprint();
+    world.commit("ann", vec![json("b", "k", "1")]).await;
+    assert!(matches!(news(&mut stream).await, Frame::Progress { revision: 1, .. }));
+    world.commit("ann", vec![delete(SCHEMAS_NAMESPACE, fingerprint.key().as_str())]).await;
+    let Frame::End { problem } = news(&mut stream).await else { panic!("it was not ended") };
+    assert_eq!(problem.code, Code::NotReady);
+    assert!(problem.detail.contains(&fingerprint.to_string()), "{}", problem.detail);
+    for _ in 0..2 {
+        assert!(matches!(news(&mut whole).await, Frame::Commit { .. }), "records need nothing");
+    }
 }
 
 #[tokio::test]
