@@ -89,6 +89,13 @@ impl Resolver {
         due
     }
 
+    /// An attempt that is due must wait: nothing may be appended now.
+    pub(crate) fn postpone(&mut self, now: Instant) {
+        if self.due().is_some_and(|at| at <= now) {
+            self.retry(now);
+        }
+    }
+
     /// The way is fresh and barriers with these hashes are being appended; gives the attempt's number.
     pub(crate) fn appending(&mut self, probes: impl IntoIterator<Item = Hash>) -> u64 {
         if self.probes.len() > MAX_PROBES {
@@ -165,6 +172,17 @@ mod tests {
             hashes(999).all(|probe| resolver.saw(probe)),
             "those of the last attempt are known"
         );
+    }
+
+    #[test]
+    fn an_attempt_that_is_postponed_is_due_later_and_begins_then() {
+        let (mut resolver, now) = (Resolver::new(), Instant::now());
+        resolver.postpone(now);
+        assert_eq!(resolver.due(), None, "there was nothing to postpone");
+        resolver.trip(now);
+        resolver.postpone(now);
+        assert!(!resolver.begin(now), "nothing wakes at once, again and again");
+        assert!(resolver.begin(now + BACKOFF.1));
     }
 
     #[test]

@@ -17,6 +17,10 @@ impl WriterTask {
         if self.line.as_ref().is_none_or(Speculative::is_empty) {
             self.resolver.settled();
         }
+        if self.is_stopped() {
+            // A fresh way to the log would cost its end of it every time, and no barrier may follow.
+            return self.resolver.postpone(now);
+        }
         if self.resolver.begin(now) {
             let sink = self.sink.clone();
             self.work.push(
@@ -29,9 +33,14 @@ impl WriterTask {
         }
     }
 
+    /// Whether nothing may be appended, barriers included.
+    fn is_stopped(&self) -> bool {
+        self.alarm.is_some() || self.replica.alarm().is_some() || !self.schema_known
+    }
+
     /// The way is fresh: one barrier a slot, all in one append.
     pub(crate) fn append_barriers(&mut self, now: Instant) {
-        let stopped = self.alarm.is_some() || self.replica.alarm().is_some() || !self.schema_known;
+        let stopped = self.is_stopped();
         let Some(line) = self.line.as_ref().filter(|_| !stopped) else {
             return self.resolver.retry(now);
         };

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use headwater_log::{FaultPlan, Faulty, MemoryLog};
+use headwater_log::{FaultPlan, Faulty, Log, MemoryLog};
 use headwater_publisher::{Refusal, Settings};
+use headwater_schemas::Position;
 
 use crate::chain::audit;
 use crate::harness::{Gated, Publisher, eventually, founded, put};
@@ -215,4 +216,28 @@ async fn a_log_that_is_not_ours_any_more_takes_nothing() {
         unknown => panic!("{unknown:?}"),
     }
     assert_eq!(log.end(), end, "nothing was appended");
+}
+
+#[tokio::test]
+async fn under_an_alarm_no_fresh_way_to_the_log_is_asked_for_and_after_it_the_write_is_settled() {
+    let log = founded().await;
+    let gated = Gated::new(log.clone());
+    let publisher = Publisher::start(gated.clone(), Settings::default(), None).await;
+    publisher.put("a", "1").await.unwrap();
+    let all: Vec<_> = log.records().into_iter().map(|record| record.bytes).collect();
+    gated.close();
+    let writer = publisher.writer.clone();
+    let write = tokio::spawn(async move { writer.write(put("a", "2")).await });
+    eventually("it is handed over", || gated.held() == 1).await;
+    log.truncate(Position(1));
+    eventually("the alarm stands", || publisher.replica.alarm().is_some()).await;
+    gated.lose();
+    // Longer than the first pauses between two attempts.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!((gated.renewed(), gated.held()), (0, 0));
+    gated.open().await;
+    log.writer().unwrap().append(all[1..].to_vec()).await;
+    write.await.unwrap().unwrap();
+    assert!(gated.renewed() > 0);
+    assert_eq!(audit(&log).times("2"), 1);
 }

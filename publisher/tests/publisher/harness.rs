@@ -1,6 +1,6 @@
 //! A publisher in one line: log, replica, writer, and requests to give it.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -175,6 +175,7 @@ pub(crate) struct Gated {
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     closed: Mutex<bool>,
+    renewed: AtomicUsize,
     held: Mutex<Vec<Held>>,
 }
 
@@ -192,6 +193,16 @@ impl Gated {
     /// How many appends are held.
     pub(crate) fn held(&self) -> usize {
         self.gate.held.lock().unwrap().len()
+    }
+
+    /// How often a fresh way to the log was asked for.
+    pub(crate) fn renewed(&self) -> usize {
+        self.gate.renewed.load(Ordering::Relaxed)
+    }
+
+    /// Loses every held append: nobody learns what became of them.
+    pub(crate) fn lose(&self) {
+        self.gate.held.lock().unwrap().clear();
     }
 
     /// Lets everything through, in order.
@@ -244,6 +255,7 @@ impl LogWriter for Gated {
     }
 
     fn renew(&self) -> BoxFuture<'static, ()> {
+        self.gate.renewed.fetch_add(1, Ordering::Relaxed);
         async {}.boxed()
     }
 }
