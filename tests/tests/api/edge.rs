@@ -20,7 +20,7 @@ on_both_logs! {
             format!("{list}?keys_only=maybe"), format!("{list}?Prefix=a"),
             "/v1/commits?limit=1001".into(), "/v1/commits?ater=3".into(), "/v1/commits?after=x".into(),
             "/v1/namespaces?prefix=a".into(), "/v1/status?verbose=1".into(), "/v1/images/latest?x=1".into(),
-            "/v1/stream?from=1".into(),
+            "/v1/stream?from=1".into(), "/healthz?verbose=1".into(), "/readyz?verbose=1".into(), "/metrics?name=x".into(),
         ] {
             desk.ask(Ask::get(&wrong)).await.is_problem(400, "invalid_request");
         }
@@ -102,7 +102,8 @@ on_both_logs! {
         let huge = Ask::put(desk.path("k"), vec![b' '; 5 * 1024 * 1024]);
         // It may close before all was sent: then the client sees that instead.
         if let Ok(answer) = desk.stand.connect().await.unwrap().send(&huge).await {
-            answer.is_problem(413, "value_too_large");
+            let problem = answer.is_problem(413, "value_too_large");
+            assert_eq!((&problem["limit"], &problem["actual"]), (&json!(262_144), &json!(5 * 1024 * 1024)));
         }
         desk.get("k").await.is_problem(404, "key_not_found");
     }
