@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use headwater_log::{Log, LogReader, ReadError, Seek};
 use headwater_replica::{Alarm, AlarmKind, Replica, TailRead, is_record_of};
@@ -23,8 +23,8 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 const READ_WAIT: Duration = Duration::from_secs(1);
 /// The pause after a first failure; it doubles up to [`MAX_PAUSE`].
 const MIN_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause, also between two looks whether an alarm's cause is gone.
-const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// The longest pause, also between two looks whether an alarm's cause is gone; longer only if the look was.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// Why the loop must begin again.
 enum Trouble {
@@ -34,6 +34,8 @@ enum Trouble {
     Store(StoreError),
     /// A person is needed.
     Stop(Alarm),
+    /// The whole log was searched for our head in vain, which took so long.
+    Lost(Alarm, Duration),
 }
 
 impl From<Failure> for Trouble {
@@ -94,25 +96,31 @@ impl Follower {
             if self.shared.place() != before {
                 pause = MIN_PAUSE;
             }
-            self.meet(trouble);
+            let searched = self.meet(trouble);
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pause.max(searched)) => {}
             }
             pause = (pause * 2).min(MAX_PAUSE);
         }
     }
 
-    fn meet(&self, trouble: Trouble) {
+    /// Gives what a search of the log took in vain: the pause before the next is no shorter.
+    fn meet(&self, trouble: Trouble) -> Duration {
         match trouble {
             Trouble::Log(error) => self.shared.error(error.to_string()),
             Trouble::Stop(alarm) => self.shared.alarm(Some(alarm)),
+            Trouble::Lost(alarm, searched) => {
+                self.shared.alarm(Some(alarm));
+                return searched;
+            }
             Trouble::Store(error) => {
                 metrics::store_error();
                 self.shared.error(format!("{error}; it will be reopened"));
                 self.shared.set_store(None);
             }
         }
+        Duration::ZERO
     }
 
     async fn follow(&self) -> Result<Infallible, Trouble> {
@@ -246,13 +254,17 @@ fn open(dir: &Path) -> Result<(Arc<Store>, Option<Place>), StoreError> {
 
 /// "Am I on this log?": finds the record of our head, where it should stand or anywhere, and gives what follows it.
 async fn after_head(reader: &mut dyn LogReader, place: &Place) -> Result<Vec<Record>, Trouble> {
+    let began = Instant::now();
     // A position is only a hint: in a log that was copied or restored the record stands elsewhere.
     for from in [Seek::At(place.position), Seek::Oldest] {
         if let Some(behind) = find_head(reader, from, place).await? {
             return Ok(behind);
         }
     }
-    Err(other_chain(place).into())
+    match other_chain(place) {
+        Failure::Stop(alarm) => Err(Trouble::Lost(alarm, began.elapsed())),
+        failure => Err(failure.into()),
+    }
 }
 
 /// What follows our head's record: at a position the first record must be it, else any may.
@@ -274,5 +286,27 @@ async fn find_head(
             _ if batch.at_end || (at_hint && !batch.records.is_empty()) => return Ok(None),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use headwater_log::MemoryLog;
+    use headwater_schemas::{Hash, Head, Position, StreamId};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_search_in_vain_says_how_long_it_took_so_that_the_next_one_is_no_sooner() {
+        let hash = Hash([1; 32]);
+        let head = Head { stream_id: StreamId::default(), revision: 1, hash, at_ms: 0 };
+        let place = Place { head, position: Position(1) };
+        let mut reader = MemoryLog::new().reader().await.unwrap();
+        let Err(Trouble::Lost(alarm, searched)) = after_head(reader.as_mut(), &place).await else {
+            panic!("it was found in an empty log")
+        };
+        assert_eq!(alarm.kind, AlarmKind::NotOnThisLog);
+        // Nothing comes to an empty log: one read waits to its end.
+        assert!(searched >= READ_WAIT);
     }
 }
