@@ -1,12 +1,16 @@
 //! Every fault at once, over many seeds: no acknowledged write is lost, no refused one is visible, keys land once.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use headwater_log::{FaultPlan, Faulty, Log, MemoryLog};
 use headwater_publisher::{Refusal, Settings, Writer, Written};
 
 use crate::chain::audit;
 use crate::harness::{Publisher, eventually, founded, keyed, put};
+
+/// How long a keyed write may take to get through a storm.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a client was told of the value it put.
 #[derive(Debug)]
@@ -21,20 +25,21 @@ async fn client(writer: Writer, name: String, writes: usize) -> Vec<Told> {
         let value = format!("{name}-{i}");
         let is_keyed = i % 2 == 0;
         let write = put(&format!("k{}", i % 3), &value);
-        let mut answer = Err(Refusal::OutcomeUnknown);
-        // A keyed write is retried until it is known; any other is sent once.
-        for _ in 0..if is_keyed { 400 } else { 1 } {
+        // A keyed write is retried until it is known, through pauses of the breaker that double up to 2 s; any other
+        // is sent once.
+        let give_up = Instant::now() + PATIENCE;
+        let answer = loop {
             let write = if is_keyed { keyed(&value, write.clone()) } else { write.clone() };
-            answer = match writer.write(write).await {
+            let answer = match writer.write(write).await {
                 Ok(Written::Committed { receipt, .. }) => Ok(receipt.body.revision),
                 Ok(Written::DryRun(_)) => panic!("a dry run"),
                 Err(refusal) => Err(refusal),
             };
-            if answer.is_ok() {
-                break;
+            if answer.is_ok() || !is_keyed || Instant::now() > give_up {
+                break answer;
             }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
         assert!(answer.is_ok() || !is_keyed, "{value} never got through: {answer:?}");
         told.push(Told { value, answer });
     }
