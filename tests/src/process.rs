@@ -173,10 +173,11 @@ pub fn binary() -> PathBuf {
     binary
 }
 
-/// `<target>/release/deps/<test>` → `<target>/release/<name>`.
+/// `<target>/release/deps/<test>` and `<target>/release/<program>` → `<target>/release/<name>`.
 pub(crate) fn beside_the_test(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows where it is");
-    let folder = test.parent().and_then(Path::parent).unwrap_or(Path::new("."));
+    let this = std::env::current_exe().expect("a program knows where it is");
+    let folder = this.parent().unwrap_or(Path::new("."));
+    let folder = if folder.ends_with("deps") { folder.parent().unwrap_or(folder) } else { folder };
     folder.join(name)
 }
 
