@@ -3,6 +3,7 @@
 mod floor;
 mod http;
 mod kafka;
+mod load;
 mod million;
 mod pipeline;
 mod report;

@@ -1,6 +1,5 @@
 //! A put over HTTP until a service in another process has applied it, and how many durable commits a second.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use headwater_tests::process::Headwater;
@@ -8,7 +7,7 @@ use headwater_tests::process::Headwater;
 use crate::http::Connection;
 use crate::report::{Aim, Report};
 use crate::stats::Samples;
-use crate::{Result, floor, kafka};
+use crate::{Result, floor, kafka, load};
 
 /// Puts before anything is counted, so that caches, connections and allocators are warm.
 const WARM_PUTS: u64 = 2_000;
@@ -151,9 +150,11 @@ pub(crate) fn over_kafka(report: &mut Report, rounds: usize) -> Result<()> {
 /// Durable commits a second, by so many writers, each with one request under way.
 pub(crate) fn writers(report: &mut Report, rounds: usize) -> Result<()> {
     let line = Line::start(&[])?;
-    load(&line, 16, LOAD)?;
+    let address = address(&line.server);
+    load::rate(&address, 16, LOAD)?;
     for count in [1, 16, 64, 256] {
-        let rates = (0..rounds).map(|_| load(&line, count, LOAD)).collect::<Result<Vec<f64>>>()?;
+        let rates =
+            (0..rounds).map(|_| load::rate(&address, count, LOAD)).collect::<Result<Vec<f64>>>()?;
         let aim = if count == 64 { Aim::AtLeast(40_000.0) } else { Aim::None };
         report.row(
             format!("embedded: durable commits, {count} writers over HTTP"),
@@ -163,37 +164,4 @@ pub(crate) fn writers(report: &mut Report, rounds: usize) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn load(line: &Line, writers: usize, time: Duration) -> Result<f64> {
-    let stop = AtomicBool::new(false);
-    let began = Instant::now();
-    let counts = std::thread::scope(|scope| {
-        let running: Vec<_> = (0..writers)
-            .map(|writer| {
-                let (stop, connection) = (&stop, Connection::open(&address(&line.server)));
-                scope.spawn(move || write(connection?, writer, stop))
-            })
-            .collect();
-        std::thread::sleep(time);
-        stop.store(true, Ordering::Relaxed);
-        running
-            .into_iter()
-            .map(|writer| writer.join().unwrap_or_else(|_| Err("a writer panicked".into())))
-            .collect::<Result<Vec<u64>>>()
-    })?;
-    Ok(counts.iter().sum::<u64>() as f64 / began.elapsed().as_secs_f64())
-}
-
-fn write(mut connection: Connection, writer: usize, stop: &AtomicBool) -> Result<u64> {
-    let mut done = 0;
-    let path = format!("/v1/config/bench/load/{writer}");
-    while !stop.load(Ordering::Relaxed) {
-        let status = connection.put(&path, &done.to_string())?;
-        if status >= 300 {
-            return Err(format!("a put under load was answered with {status}").into());
-        }
-        done += 1;
-    }
-    Ok(done)
 }
