@@ -133,7 +133,7 @@ impl Cutter {
 
     async fn on_a_thread(&self, store: Arc<Store>) -> Result<(), CutError> {
         let cutter = self.clone();
-        let cut = tokio::task::spawn_blocking(move || cutter.cut(&store)).await;
+        let cut = self.shared.work.spawn_blocking(move || cutter.cut(&store)).await;
         cut.map_err(|error| CutError::Died(error.to_string()))?
     }
 

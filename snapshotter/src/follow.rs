@@ -65,14 +65,6 @@ impl From<ReadError> for Trouble {
     }
 }
 
-/// Runs `work` where blocking is allowed.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, StoreError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| StoreError::Failed(format!("a task of the store died: {error}")))
-}
-
 /// Keeps the rows.
 #[derive(Debug)]
 pub(crate) struct Follower {
@@ -84,6 +76,15 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
+    /// Runs `work` where blocking is allowed.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let done = self.shared.work.spawn_blocking(work).await;
+        done.map_err(|error| StoreError::Failed(format!("a task of the store died: {error}")))
+    }
+
     /// Runs until stopped. Whatever goes wrong, the rows stay at their last good state and are served.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut pause = MIN_PAUSE;
@@ -137,7 +138,7 @@ impl Follower {
             return Ok(store);
         }
         let dir = self.settings.dir.clone();
-        let opened = blocking(move || open(&dir)).await??;
+        let opened = self.blocking(move || open(&dir)).await??;
         self.shared.set_store(Some(opened.0.clone()));
         self.shared.stands(opened.1, false);
         Ok(opened.0)
@@ -147,7 +148,7 @@ impl Follower {
     async fn catch_up(&self, store: &Arc<Store>) -> Result<Place, Trouble> {
         let mut reader = self.log.reader().await?;
         let begun = store.clone();
-        let mut work = blocking(move || CatchUp::new(&begun)).await??;
+        let mut work = self.blocking(move || CatchUp::new(&begun)).await??;
         self.shared.stands(work.place, false);
         let mut records = match &work.place {
             Some(place) => after_head(reader.as_mut(), place).await?,
@@ -159,11 +160,12 @@ impl Follower {
         loop {
             if !records.is_empty() {
                 let (store, steps) = (store.clone(), self.steps.clone());
-                let (back, taken) = blocking(move || {
-                    let taken = work.take(&store, &records, &steps);
-                    (work, taken)
-                })
-                .await?;
+                let (back, taken) = self
+                    .blocking(move || {
+                        let taken = work.take(&store, &records, &steps);
+                        (work, taken)
+                    })
+                    .await?;
                 work = back;
                 self.took(taken?, false);
             }
@@ -216,7 +218,7 @@ impl Follower {
                 continue;
             }
             let (store, steps) = (store.clone(), self.steps.clone());
-            let taken = blocking(move || take_tail(&store, place, &items, &steps)).await??;
+            let taken = self.blocking(move || take_tail(&store, place, &items, &steps)).await??;
             place = taken.place.unwrap_or(place);
             self.took(taken, true);
             tokio::time::sleep(gather).await;

@@ -107,7 +107,10 @@ pub struct Loop {
 impl Loop {
     /// Runs until `stop` is cancelled. What is being written then is written whole or not at all.
     pub async fn run(self, stop: CancellationToken) {
+        let shared = self.follower.shared.clone();
         let cutter = Cutter { stop: stop.clone(), ..self.cutter };
         tokio::join!(self.follower.run(stop), cutter.run());
+        shared.work.close();
+        shared.work.wait().await;
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use headwater_replica::{Alarm, AlarmKind};
 use headwater_schemas::Hash;
 use tokio::sync::{Notify, watch};
+use tokio_util::task::TaskTracker;
 
 use crate::metrics;
 use crate::store::{Place, Store};
@@ -34,6 +35,9 @@ pub(crate) struct Shared {
     place: Mutex<Option<Place>>,
     /// Somebody wants an image now.
     pub(crate) wanted: Notify,
+    /// What is being done with the store on threads that may block: whoever stops waits for it, or the store stays
+    /// locked for the next who opens it.
+    pub(crate) work: TaskTracker,
 }
 
 impl Shared {
@@ -48,6 +52,7 @@ impl Shared {
             status: watch::Sender::new(status),
             place: Mutex::new(place),
             wanted: Notify::new(),
+            work: TaskTracker::new(),
         }
     }
 

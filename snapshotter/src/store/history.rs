@@ -38,7 +38,7 @@ impl RowHistory {
         let store = self.shared.store();
         Box::pin(async move {
             let store = store.ok_or_else(|| unavailable("the store is being reopened"))?;
-            tokio::task::spawn_blocking(move || read(&store)).await.map_err(unavailable)?
+            self.shared.work.spawn_blocking(move || read(&store)).await.map_err(unavailable)?
         })
     }
 }
