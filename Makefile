@@ -11,10 +11,10 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headwater/targ
 CARGO_FLAGS := --workspace --release --locked
 BINARY := target/release/headwater
 
-.PHONY: help run build test test-fast demo bench docs kafka deny fmt clean
+.PHONY: help run build test test-fast test-cluster demo bench docs kafka deny fmt clean
 
 help: ## this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  what is built stays in $(CARGO_TARGET_DIR)"
 
 run: build ## install what is missing, build, start everything on http://127.0.0.1:7070 with data in ./data
@@ -30,6 +30,10 @@ test: ## everything: format, lints, unit, property, doc, integration and Kafka t
 
 test-fast: ## formatting, lints and the tests that need no Kafka
 	@scripts/test --fast
+
+test-cluster: kafka ## the cluster tests in their long form: three brokers, killed and paused for longer and more often
+	@cargo build $(CARGO_FLAGS) --bins
+	@HEADWATER_LONG=1 cargo test $(CARGO_FLAGS) --test cluster
 
 demo: build ## change a price over HTTP and watch a running LLM gateway answer with it
 	@scripts/demo

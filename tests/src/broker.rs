@@ -48,9 +48,21 @@ pub struct Options {
     forget: bool,
     /// Whether the JVM runs as in production: slower to start, and worth measuring.
     full_speed: bool,
+    /// Its port and its controller's; free ones where none are given.
+    ports: Option<(u16, u16)>,
+    /// The id of its cluster; a fresh one where none is given.
+    cluster_id: Option<String>,
+    /// Its folder, which somebody else removes; one of its own where none is given.
+    dir: Option<PathBuf>,
 }
 
 impl Options {
+    /// A node of a cluster: its ports are known before it starts, and its folder lies in one of the cluster's.
+    pub(crate) fn node(ports: (u16, u16), cluster_id: &str, dir: PathBuf) -> Self {
+        let (ports, cluster_id) = (Some(ports), Some(cluster_id.to_owned()));
+        Self { ports, cluster_id, dir: Some(dir), ..Self::default() }
+    }
+
     /// Sets a property of `server.properties`, in place of the harness's own value.
     #[must_use]
     pub fn property(mut self, name: &str, value: &str) -> Self {
@@ -83,6 +95,7 @@ pub struct Broker {
     port: u16,
     launch: Launch,
     process: Guarded,
+    data: PathBuf,
     _dir: Option<TempDir>,
 }
 
@@ -93,22 +106,34 @@ impl Broker {
     }
 
     fn try_start(options: &Options, jars: &Path) -> Result<Self, String> {
-        let dir = tempfile::Builder::new().prefix("headwater-kafka-").tempdir().expect("a folder");
-        let (port, controller) = (free_port(), free_port());
-        let properties = dir.path().join("server.properties");
-        let text = properties_text(options, dir.path(), port, controller);
-        std::fs::write(&properties, text).expect("the properties can be written");
-        format_storage(jars, &properties)?;
-        let (dir, remove) = if options.forget {
-            let path = dir.keep();
-            (None, Some(path))
-        } else {
-            (Some(dir), None)
-        };
-        let launch = launch(jars, &properties, options.full_speed, remove);
-        let mut broker = Self { port, process: launch.start(), launch, _dir: dir };
+        let mut broker = Self::launch(options, jars)?;
         broker.wait_until_it_serves()?;
         Ok(broker)
+    }
+
+    /// Starts one and does not wait: a node of a cluster serves only when others do.
+    pub(crate) fn launch(options: &Options, jars: &Path) -> Result<Self, String> {
+        let (path, dir) = match &options.dir {
+            Some(given) => (given.clone(), None),
+            None => {
+                let made = tempfile::Builder::new().prefix("headwater-kafka-").tempdir();
+                let made = made.expect("a folder");
+                (made.path().to_owned(), Some(made))
+            }
+        };
+        let (port, controller) = options.ports.unwrap_or_else(|| (free_port(), free_port()));
+        let properties = path.join("server.properties");
+        let text = properties_text(options, &path, port, controller);
+        std::fs::write(&properties, text).expect("the properties can be written");
+        let cluster_id = options.cluster_id.clone().unwrap_or_else(cluster_id);
+        format_storage(jars, &properties, &cluster_id)?;
+        let (dir, remove) = match dir {
+            Some(dir) if options.forget => (None, Some(dir.keep())),
+            dir => (dir, None),
+        };
+        let launch = launch(jars, &properties, options.full_speed, remove);
+        let process = launch.start();
+        Ok(Self { port, process, launch, data: path.join("data"), _dir: dir })
     }
 
     /// Its address: `127.0.0.1:port`.
@@ -139,11 +164,34 @@ impl Broker {
         self.process.signal("CONT");
     }
 
+    /// Whether its process runs, paused or not.
+    pub fn is_up(&mut self) -> bool {
+        self.process.exit().is_none()
+    }
+
+    /// Where it keeps its records.
+    pub fn data_dir(&self) -> &Path {
+        &self.data
+    }
+
     /// Starts it again on the same port and data, and waits until it serves.
     pub fn restart(&mut self) {
+        self.relaunch();
+        self.wait();
+    }
+
+    /// The same without the wait.
+    pub fn relaunch(&mut self) {
         self.process.signal("CONT");
         self.stop();
         self.process = self.launch.start();
+    }
+
+    /// Waits until it serves.
+    ///
+    /// # Panics
+    /// When it does not; the message holds its log.
+    pub fn wait(&mut self) {
         if let Err(log) = self.wait_until_it_serves() {
             panic!("Kafka does not start again:\n{log}");
         }
@@ -189,7 +237,7 @@ pub fn free_port() -> u16 {
 }
 
 /// Where `scripts/kafka` puts Kafka's jars.
-fn jars() -> PathBuf {
+pub(crate) fn jars() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
     let jars = cache.unwrap_or_default().join("headwater").join(format!("kafka-{VERSION}"));
@@ -239,7 +287,7 @@ fn properties_text(options: &Options, dir: &Path, port: u16, controller: u16) ->
     defaults.chain(own).collect()
 }
 
-fn java(jars: &Path, heap: &str, full_speed: bool) -> Vec<String> {
+pub(crate) fn java(jars: &Path, heap: &str, full_speed: bool) -> Vec<String> {
     let classes = format!("{}/*", jars.display());
     // In tests a quick start matters, and speed does not.
     let quick: &[&str] =
@@ -248,11 +296,11 @@ fn java(jars: &Path, heap: &str, full_speed: bool) -> Vec<String> {
     arguments.chain(["-cp", &classes]).map(str::to_owned).collect()
 }
 
-fn format_storage(jars: &Path, properties: &Path) -> Result<(), String> {
+fn format_storage(jars: &Path, properties: &Path, cluster_id: &str) -> Result<(), String> {
     let java = java(jars, "-Xmx128m", false);
     let output = Command::new(&java[0])
         .args(&java[1..])
-        .args(["kafka.tools.StorageTool", "format", "-t", &cluster_id(), "-c"])
+        .args(["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c"])
         .arg(properties)
         .output()
         .map_err(|error| error.to_string())?;
@@ -265,7 +313,7 @@ fn format_storage(jars: &Path, properties: &Path) -> Result<(), String> {
 }
 
 /// A random id; one that begins with `-` would be taken for an option.
-fn cluster_id() -> String {
+pub(crate) fn cluster_id() -> String {
     loop {
         let engine = base64::engine::general_purpose::URL_SAFE_NO_PAD;
         let id = engine.encode(uuid::Uuid::new_v4().as_bytes());

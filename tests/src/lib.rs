@@ -34,10 +34,13 @@
 //! Nothing outlives the test that started it, not even after a panic or `kill -9`: see [`guarded`].
 
 pub mod broker;
+pub mod cluster;
+pub mod field;
 pub mod guarded;
 pub mod http;
 pub mod load;
 pub mod probe;
 pub mod process;
 pub mod stand;
+pub mod storm;
 pub mod topic;

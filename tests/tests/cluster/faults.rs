@@ -1,0 +1,96 @@
+//! Any one broker killed or paused, and leaders moved: writes go on within seconds, and nothing is lost.
+
+use std::time::Duration;
+
+use headwater_tests::cluster::{NODES, Turn};
+use headwater_tests::field::Field;
+use headwater_tests::storm::Storm;
+
+use crate::{in_turn, short_or_long};
+
+/// How long writes may stand still when a broker is killed, Kafka's own recovery of 2 to 4 s included.
+const KILLED: Duration = Duration::from_secs(5);
+/// And when one is paused, its connections alive: a request to it has to time out first.
+const PAUSED: Duration = Duration::from_secs(8);
+/// And when a leader is moved in order.
+const MOVED: Duration = Duration::from_secs(2);
+/// How long a broker stays away, and how long writes go on after that.
+const AWAY: Duration = Duration::from_secs(10);
+
+/// Lets both publishers write while `fault` comes and goes, and gives the longest time without a write.
+async fn longest_gap(
+    cluster: &mut Turn,
+    field: &Field,
+    fault: impl AsyncFnOnce(&mut Turn),
+) -> Duration {
+    let storm = Storm::on(&field.hosts(), 2);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    fault(cluster).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let fates = storm.end().await;
+    let gap = fates.longest_gap();
+    field.agreed().await;
+    fates.assert_told_truly(&field.chain().await);
+    gap
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_one_broker_may_be_killed_and_writes_go_on_within_5_s() {
+    in_turn(async |cluster| {
+        for id in 1..=NODES {
+            let field = cluster.field(2, 1);
+            let led = cluster.leader(&field.topic()) == Some(id);
+            let gap = longest_gap(cluster, &field, async |cluster| {
+                cluster.node(id).kill9();
+                tokio::time::sleep(AWAY).await;
+            })
+            .await;
+            assert!(
+                gap <= KILLED,
+                "no write for {gap:?} when broker {id} (leader: {led}) was killed"
+            );
+            cluster.heal();
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_and_a_follower_may_be_paused_and_writes_go_on_within_8_s() {
+    in_turn(async |cluster| {
+        for leads in [true, false] {
+            let field = cluster.field(2, 1);
+            let leader = cluster.leader(&field.topic()).expect("a leader");
+            let id = if leads { leader } else { cluster.follower(&field.topic()) };
+            let gap = longest_gap(cluster, &field, async |cluster| {
+                cluster.node(id).pause();
+                tokio::time::sleep(AWAY).await;
+                cluster.node(id).resume();
+            })
+            .await;
+            assert!(
+                gap <= PAUSED,
+                "no write for {gap:?} when broker {id} (leader: {leads}) was paused"
+            );
+            cluster.heal();
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_moves_in_order_is_followed_at_once() {
+    in_turn(async |cluster| {
+        for _ in 0..short_or_long(2, 10) {
+            let field = cluster.field(2, 1);
+            let to = cluster.follower(&field.topic());
+            let gap = longest_gap(cluster, &field, async |cluster| {
+                tokio::task::block_in_place(|| cluster.move_leader(&field.topic(), to));
+            })
+            .await;
+            assert_eq!(cluster.leader(&field.topic()), Some(to));
+            assert!(gap <= MOVED, "no write for {gap:?} when the leader moved");
+        }
+    })
+    .await;
+}
