@@ -44,7 +44,8 @@ impl WriterTask {
 
     /// Evaluates what waits, in order, each on the one before it, and hands all of it over as one group.
     fn append_group(&mut self, now: Instant) {
-        if self.resolver.is_active() || self.hold_until.is_some_and(|until| until > now) {
+        let held = self.hold_until.is_some_and(|until| until > now) || self.turn.is_others(now);
+        if self.resolver.is_active() || held {
             return;
         }
         self.hold_until = None;

@@ -35,6 +35,7 @@ mod settings;
 mod skew;
 mod speculative;
 mod task;
+mod turn;
 mod writer;
 
 pub use app::routes;

@@ -56,13 +56,19 @@ impl WriterTask {
         let Some(line) = &mut self.line else { return };
         match line.read_back(applied, view) {
             ReadBack::Own(pending) => self.accepted(*pending, applied.appended_at_ms, now),
-            ReadBack::Foreign(dead) => self.died(dead, !barrier, now),
+            ReadBack::Foreign(dead) => {
+                // Somebody has had the turn that was left to others.
+                self.turn.end();
+                self.died(dead, !barrier, now);
+            }
         }
     }
 
     fn accepted(&mut self, pending: Pending, appended_at_ms: i64, now: Instant) {
         metrics::commits(Outcome::Accepted, 1);
-        metrics::read_back(now.saturating_duration_since(pending.handed_at));
+        let took = now.saturating_duration_since(pending.handed_at);
+        metrics::read_back(took);
+        self.turn.read_back(took);
         self.skew.measure(pending.handed_at, appended_at_ms);
         self.markers.serve(pending.handover);
         let receipt = Arc::new(pending.receipt);
@@ -113,7 +119,7 @@ impl WriterTask {
             metrics::commits(Outcome::Ignored, 1);
         } else if is_commit {
             // Another writer lost to us or to somebody else: it gets a turn.
-            self.hold(now + self.settings().fairness());
+            self.turn.leave(now, self.settings().fairness());
         }
     }
 

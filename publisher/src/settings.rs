@@ -27,7 +27,8 @@ pub struct Settings {
     pub marker_interval_ms: u64,
     /// How often a request that loses to another writer is tried before it is answered 503 `contended`.
     pub max_tries: u32,
-    /// How long nothing new is sent after another writer's ignored commit was read, so that it wins a turn too.
+    /// How long nothing new is sent, at least, after another writer's ignored commit was read, so that it wins a turn
+    /// too. It is longer where the way to the log and back is, and ends when the other one's commit was read.
     pub fairness_ms: u64,
     /// How far this machine's clock may be ahead of the log's before writing stops.
     pub max_clock_ahead_ms: u64,

@@ -35,6 +35,7 @@ use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::skew::Skew;
 use crate::speculative::Speculative;
+use crate::turn::Turn;
 use crate::writer::{Arrival, Clock, Message, Parts, Shared};
 
 /// How much of what the replica saw is taken in one go.
@@ -111,6 +112,7 @@ pub struct WriterTask {
     pub(crate) schema_known: bool,
     /// Nothing is appended before this.
     pub(crate) hold_until: Option<Instant>,
+    pub(crate) turn: Turn,
     /// Everything before this position was read.
     pub(crate) read_to: Position,
     /// Counts what was handed to the log.
@@ -167,6 +169,7 @@ impl WriterTask {
             caught_up: false,
             schema_known: false,
             hold_until: None,
+            turn: Turn::default(),
             read_to: Position::default(),
             handovers: 0,
             next_seq: 0,
