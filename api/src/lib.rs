@@ -45,6 +45,7 @@ pub use media::{
 pub use object::Object;
 pub use openapi::Components;
 pub use problem::Problem;
+pub use refusal::Succession;
 pub use request::{
     ChangeRequest, CommitRequest, ExpectRequest, Guard, GuardRequest, MAX_ACTOR_BYTES,
     MAX_ATTRIBUTES, MAX_REASON_BYTES, Proposal, ProposedChange, ProposedOp, PutRequest, actor_from,

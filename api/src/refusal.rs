@@ -3,9 +3,20 @@
 use std::fmt;
 use std::time::Duration;
 
-use headwater_schemas::{Key, Namespace, StreamId};
+use headwater_schemas::{Key, Namespace, Point, StreamId};
 
 use crate::{Code, Failure, JsonError, Problem};
+
+/// How a server's chain came about where an operator led the stream to it: a field of `wrong_chain`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Succession {
+    /// The point from which the chain goes on.
+    pub from: Point,
+    /// The revision of the commit that says so.
+    pub since: u64,
+    /// Whether this server was itself at the client's place on the chain that was left.
+    pub known: bool,
+}
 
 impl Problem {
     /// The request has a mistake; `detail` names it.
@@ -137,6 +148,21 @@ impl Problem {
             format!("this server has another hash at revision {revision}; one of the two is not on the chain: bootstrap again elsewhere"),
         )
         .with("revision", revision)
+    }
+
+    /// The same, with how that came about: an operator led the stream to this chain.
+    #[must_use]
+    pub fn led_on(self, succession: Option<&Succession>) -> Self {
+        let told = succession.and_then(|succession| serde_json::to_value(succession).ok());
+        match told {
+            Some(told) => self.with("succession", told),
+            None => self,
+        }
+    }
+
+    /// How the chain of a `wrong_chain` came about, if an operator led the stream to it.
+    pub fn succession(&self) -> Option<Succession> {
+        serde_json::from_value(self.fields.get("succession")?.clone()).ok()
     }
 
     /// `If-Match` or `If-None-Match` does not hold.

@@ -39,6 +39,89 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Say how a server is
     Status(Remote),
+    /// Mend a stream after a loss or a wrong commit, on its log itself
+    #[command(subcommand)]
+    Stream(Stream),
+}
+
+/// What an operator does about a stream. Each works on the log, with the settings of its servers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Stream {
+    /// Say what the log holds: its head, and whether the stream stands still
+    Show(Mender),
+    /// Go on from the log's own head after it has lost what came behind it
+    #[command(after_help = ADOPT_NOTES)]
+    Adopt(Adopt),
+    /// Go on behind a commit that does not fit its state, or that no build can read
+    #[command(after_help = RESUME_NOTES)]
+    Resume(Mender),
+    /// Found a new stream in an empty log from a state that a server kept
+    #[command(after_help = REBUILD_NOTES)]
+    Rebuild(Rebuild),
+}
+
+const ADOPT_NOTES: &str = "\
+When servers say that the log does not hold the record of their revision (it was truncated, or restored from an older \
+copy) and what is lost is lost for good: `headwater stream show` says where the log ends now, and this appends one \
+commit there that says so. What was acknowledged behind that revision is given up: export it first from a server that \
+still serves it, and put it again.
+
+Servers and services that were at the adopted revision follow by themselves, within a minute. Others stay on their \
+last good state and alarm: give them an empty cache directory.
+
+An embedded log is its server's own: stop the server first.
+
+Example:
+  headwater stream show  --kafka broker-1:9092 --stream prod
+  headwater stream adopt --kafka broker-1:9092 --stream prod --revision 4711 -m 'broker 2 restored from Monday'";
+
+const RESUME_NOTES: &str = "\
+A commit that does not fit its state counts all the same (the fold is the truth), and publishers stop writing until \
+somebody has looked: this appends a commit that accepts it. A commit that cannot be read stops every reader: this \
+appends a commit that has it skipped. `headwater stream show` says which of the two it is.
+
+Example:
+  headwater stream resume --kafka broker-1:9092 --stream prod -m 'publisher 3 had bad memory'";
+
+const REBUILD_NOTES: &str = "\
+The state is that of a server's data directory: its last good state, else its newest image. The log must be empty and \
+never have held anything: a topic made anew, another --stream, or a new --data directory. Entries keep their bytes and \
+types; versions begin anew, and history stays with the old log.
+
+Servers and services that were at that state follow by themselves once they read this log. Run it again when it was \
+interrupted: it goes on.
+
+Example:
+  headwater stream rebuild --from /var/lib/headwater --kafka broker-1:9092 --stream prod -m 'topic was deleted'";
+
+/// Which log, and who mends it.
+#[derive(Debug, Args)]
+pub(crate) struct Mender {
+    #[command(flatten)]
+    pub(crate) server: ServerFlags,
+    #[command(flatten)]
+    pub(crate) provenance: Provenance,
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Adopt {
+    /// The revision at which the log ends now: typed, so that nobody adopts another one than they think
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) revision: u64,
+    #[command(flatten)]
+    pub(crate) mender: Mender,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Rebuild {
+    /// The data directory of a server that holds the state
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    #[command(flatten)]
+    pub(crate) mender: Mender,
 }
 
 const SERVE_EXAMPLES: &str = "\

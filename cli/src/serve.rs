@@ -26,7 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::exit::Failure;
 use crate::recorder;
-use crate::serve::log::OpenLog;
+pub(crate) use crate::serve::log::OpenLog;
 use crate::serve::process::{Process, Stops};
 use crate::serve::readiness::Readiness;
 use crate::settings::Settings;
@@ -188,7 +188,7 @@ fn relay(
     }
 }
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -153,13 +153,9 @@ impl Settings {
         self.data.join("images")
     }
 
-    /// The replica holds every namespace, and begins with its own last known good state or the newest image.
+    /// The replica's own settings.
     pub(crate) fn replica(&self) -> headwater_replica::Settings {
-        headwater_replica::Settings {
-            cache_dir: Some(self.data.join("replica")),
-            image_dirs: vec![self.image_dir()],
-            ..headwater_replica::Settings::default()
-        }
+        headwater_replica::Settings::of_server(&self.data)
     }
 
     /// The snapshotter's own settings.

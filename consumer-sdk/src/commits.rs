@@ -19,7 +19,8 @@ pub enum Event {
     /// A commit was applied. In a client that follows some namespaces only, it holds their changes only.
     Commit(Arc<Applied>),
     /// The commits up to this revision cannot be had one by one: the client took an image, or this follower fell
-    /// behind the bounded backlog. Read the view anew.
+    /// behind the bounded backlog; or an operator led the stream to another chain, and the revision may be lower than
+    /// the last one. Read the view anew.
     Skipped {
         /// The revision from which commits come one by one again.
         to: u64,
@@ -32,6 +33,7 @@ pub struct Commits {
     progress: watch::Receiver<Progress>,
     ended: watch::Receiver<bool>,
     after: u64,
+    era: u64,
     ready: VecDeque<Event>,
 }
 
@@ -39,7 +41,8 @@ impl Commits {
     pub(crate) fn new(life: Arc<Life>, after: u64) -> Self {
         let progress = life.core.replica.progress();
         let ended = life.core.ended.subscribe();
-        Self { life, progress, ended, after, ready: VecDeque::new() }
+        let era = progress.borrow().era;
+        Self { life, progress, ended, after, era, ready: VecDeque::new() }
     }
 
     /// The next event.
@@ -55,7 +58,10 @@ impl Commits {
                 return Ok(event);
             }
             // Marked as seen before the tail is read, so that what comes in between wakes the wait below.
-            self.progress.borrow_and_update();
+            let era = self.progress.borrow_and_update().era;
+            if era != self.era {
+                self.begin(era);
+            }
             if self.fill() {
                 continue;
             }
@@ -68,6 +74,13 @@ impl Commits {
                 return self.last();
             }
         }
+    }
+
+    /// Begins anew on another chain, where its commits come one by one.
+    fn begin(&mut self, era: u64) {
+        let to = self.life.core.replica.tail().oldest().unwrap_or(0);
+        (self.era, self.after) = (era, to);
+        self.ready.push_back(Event::Skipped { to });
     }
 
     /// Takes what the tail holds; whether there was anything.

@@ -47,10 +47,10 @@ struct Report {
 /// What was looked at last.
 #[derive(Debug, Default)]
 struct Seen {
-    /// The revision of the state.
-    state: Option<u64>,
-    /// The namespace and the revision of the entry; none while the key is absent.
-    entry: Option<(String, u64)>,
+    /// The era and the revision of the state.
+    state: Option<(u64, u64)>,
+    /// The namespace, and the era and the revision of the entry; none while the key is absent.
+    entry: Option<(String, (u64, u64))>,
 }
 
 /// The slot of one handle.
@@ -73,14 +73,14 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Slot<T> {
         overlay: Overlay,
         view: Option<&View>,
     ) -> Result<Self, HandleError> {
-        let found = view.and_then(|view| Some((view.revision(), overlay.find(view, key)?)));
+        let found = view.and_then(|view| Some((age_of(view), overlay.find(view, key)?)));
         let Some((state, (namespace, entry))) = found else {
             let namespaces = overlay.names().map(str::to_owned).collect();
             return Err(HandleError::Absent { key: key.to_owned(), namespaces });
         };
         let value = evaluate(None, namespace, key, entry)?;
-        let seen =
-            Seen { state: Some(state), entry: Some((namespace.to_owned(), entry.mod_revision)) };
+        let entry_age = (state.0, entry.mod_revision);
+        let seen = Seen { state: Some(state), entry: Some((namespace.to_owned(), entry_age)) };
         Ok(Self::holding(key, overlay.clone(), Arc::new(value), None, None, seen))
     }
 
@@ -138,12 +138,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Slot<T> {
         self.report.load().rejected.clone()
     }
 
-    fn found(&self, namespace: &str, entry: EntryRef<'_>, seen: &mut Seen) {
-        if seen.entry.as_ref().is_some_and(|(ns, at)| ns == namespace && *at == entry.mod_revision)
-        {
+    fn found(&self, namespace: &str, era: u64, entry: EntryRef<'_>, seen: &mut Seen) {
+        // On another chain, the same revision may have put another value.
+        let age = (era, entry.mod_revision);
+        if seen.entry.as_ref().is_some_and(|(ns, at)| ns == namespace && *at == age) {
             return;
         }
-        seen.entry = Some((namespace.to_owned(), entry.mod_revision));
+        seen.entry = Some((namespace.to_owned(), age));
         match evaluate(self.validate.as_ref(), namespace, &self.key, entry) {
             Ok(value) => self.swap(Some(Arc::new(value)), Report::default()),
             Err(error) => {
@@ -179,12 +180,13 @@ impl<T: DeserializeOwned + Send + Sync + 'static> AnySlot for Slot<T> {
 
     fn offer(&self, view: &View) {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.state.is_some_and(|state| view.revision() <= state) {
+        let age = age_of(view);
+        if seen.state.is_some_and(|state| age <= state) {
             return;
         }
-        seen.state = Some(view.revision());
+        seen.state = Some(age);
         match self.overlay.find(view, &self.key) {
-            Some((namespace, entry)) => self.found(namespace, entry, &mut seen),
+            Some((namespace, entry)) => self.found(namespace, age.0, entry, &mut seen),
             None => self.absent(&mut seen),
         }
     }
@@ -203,6 +205,11 @@ impl<T: DeserializeOwned + Send + Sync + 'static> AnySlot for Slot<T> {
     fn close(&self) {
         self.signal.send_modify(|signal| signal.closed = true);
     }
+}
+
+/// What makes a view newer than another one: its era, then its revision.
+fn age_of(view: &View) -> (u64, u64) {
+    (view.era(), view.revision())
 }
 
 /// Decodes and validates; a panic of the service's own code is a refusal like any other.

@@ -64,7 +64,7 @@ fn expects(write: &Write, view: &View) -> Vec<Expect> {
 }
 
 /// A commit without changes that follows `head`, a state with `digest`.
-fn bare(head: &Head, digest: Digest, commit_id: CommitId, now_ms: i64) -> Commit {
+pub(crate) fn bare(head: &Head, digest: Digest, commit_id: CommitId, now_ms: i64) -> Commit {
     Commit {
         stream_id: head.stream_id,
         format: FORMAT,
@@ -98,7 +98,7 @@ pub(crate) fn draft(write: &Write, commit_id: CommitId, view: &View, now_ms: i64
 }
 
 /// Folds once, to learn the digest that the record carries and the hash that its bytes have.
-fn seal(mut commit: Commit, view: &View) -> Draft {
+pub(crate) fn seal(mut commit: Commit, view: &View) -> Draft {
     let lookup = |namespace: &Namespace, key: &Key| {
         view.get(namespace.as_str(), key.as_str()).map(|entry| entry.to_entry())
     };

@@ -72,16 +72,9 @@ pub async fn found(log: &dyn Log, now_ms: i64) -> Result<Founded, FoundError> {
     let mut reader = log.reader().await?;
     let (mut ours, mut why) = (None, String::new());
     for attempt in 0..TRIES {
-        let (found, end) = first_genesis(reader.as_mut()).await?;
-        if let Some((stream_id, hash)) = found {
+        if let Looked::Genesis { stream_id, hash } = first_genesis(reader.as_mut(), place()).await?
+        {
             return Ok(Founded { stream_id, hash, here: ours == Some(hash) });
-        }
-        match end {
-            Looked::Records => return Err(FoundError::NotOurs { place: place() }),
-            Looked::Empty(end) if end.0 != 0 => {
-                return Err(FoundError::Emptied { place: place(), end });
-            }
-            Looked::Empty(_) => {}
         }
         let writer = log.writer().ok_or_else(|| FoundError::ReadOnly { place: place() })?;
         if attempt > 0 {
@@ -93,6 +86,7 @@ pub async fn found(log: &dyn Log, now_ms: i64) -> Result<Founded, FoundError> {
             created_at_ms: now_ms,
             schema: commit_schema().into(),
             cluster_id: log.identity().cluster_id.clone(),
+            supersedes: None,
         });
         ours = Some(Hash::of(&record));
         match writer.append(vec![record]).await.into_iter().next() {
@@ -104,15 +98,24 @@ pub async fn found(log: &dyn Log, now_ms: i64) -> Result<Founded, FoundError> {
     Err(FoundError::Append { place: place(), why })
 }
 
-/// What a log without a genesis looks like.
-enum Looked {
-    Empty(Position),
-    Records,
+/// What a log looks like to somebody who might found a stream in it.
+pub(crate) enum Looked {
+    /// It has one.
+    Genesis { stream_id: StreamId, hash: Hash },
+    /// It is empty, and always was.
+    Empty,
 }
 
-async fn first_genesis(
-    reader: &mut dyn LogReader,
-) -> Result<(Option<(StreamId, Hash)>, Looked), ReadError> {
+/// Looks at a log's beginning.
+///
+/// # Errors
+/// [`FoundError`] when nobody may found a stream there.
+pub(crate) async fn look(log: &dyn Log) -> Result<Looked, FoundError> {
+    let mut reader = log.reader().await?;
+    first_genesis(reader.as_mut(), log.identity().place.clone()).await
+}
+
+async fn first_genesis(reader: &mut dyn LogReader, place: String) -> Result<Looked, FoundError> {
     reader.seek(Seek::Oldest).await?;
     let end = reader.end().await?;
     let mut any = false;
@@ -122,13 +125,17 @@ async fn first_genesis(
             if let Ok(genesis) = Genesis::decode(&record.bytes)
                 && genesis.commit().is_ok()
             {
-                let found = (genesis.stream_id, Hash::of(&record.bytes));
-                return Ok((Some(found), Looked::Records));
+                let (stream_id, hash) = (genesis.stream_id, Hash::of(&record.bytes));
+                return Ok(Looked::Genesis { stream_id, hash });
             }
             any = true;
         }
         if batch.at_end && batch.next >= end {
-            return Ok((None, if any { Looked::Records } else { Looked::Empty(end) }));
+            return match (any, end.0) {
+                (true, _) => Err(FoundError::NotOurs { place }),
+                (false, 0) => Ok(Looked::Empty),
+                (false, _) => Err(FoundError::Emptied { place, end }),
+            };
         }
     }
 }

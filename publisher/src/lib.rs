@@ -21,6 +21,7 @@ mod idempotency;
 mod job;
 mod launch;
 mod marker;
+pub mod mend;
 mod metrics;
 mod ours;
 mod past;

@@ -150,6 +150,7 @@ mod tests {
             created_at_ms: 0,
             schema: commit_schema().into(),
             cluster_id: None,
+            supersedes: None,
         };
         let founding = genesis.commit().unwrap();
         let mut codec = Codec::default();

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use headwater_api::{Problem, header};
+use headwater_api::{Problem, Succession, header};
 use headwater_replica::TailRead;
-use headwater_schemas::Hash;
+use headwater_schemas::{Hash, Word};
 use headwater_server::{ApiResult, Query, not_acceptable_unless};
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -81,19 +81,40 @@ impl Desk {
         let tail = self.relay.replica.tail();
         let differs =
             |ours: Option<Hash>| ours.zip(hash).is_some_and(|(ours, theirs)| ours != theirs);
-        if differs(tail.hash_at(after)) {
-            return Err(Problem::wrong_chain(after));
+        // On a stream that was founded anew, a client of the old one may be above the head: it must not wait there.
+        let left = hash.is_some_and(|hash| self.has_left(after, hash));
+        if left || differs(tail.hash_at(after)) {
+            return Err(self.wrong_chain(after, left));
         }
         match tail.after(after, 0) {
             TailRead::Items(_) => Ok(()),
             TailRead::Behind { oldest } => {
                 // An image hides a fork: a client of another chain must be told before it takes one.
                 if hash.is_some() && differs(self.hash_in_history(after).await) {
-                    return Err(Problem::wrong_chain(after));
+                    return Err(self.wrong_chain(after, false));
                 }
                 self.want_image();
                 Err(Problem::revision_compacted(after, oldest))
             }
         }
+    }
+
+    /// Whether a place is of a chain that this stream has left: here, or by the word of its founder.
+    fn has_left(&self, revision: u64, hash: Hash) -> bool {
+        let founded_from = self.view().ok().and_then(|view| match view.succession()?.word {
+            Word::Supersedes(point, _) => Some(point),
+            _ => None,
+        });
+        founded_from.is_some_and(|point| (point.revision, point.hash) == (revision, hash))
+            || self.relay.replica.has_left(revision, hash)
+    }
+
+    /// The refusal of a client that is not on this chain; `known`: it is on the one that this stream has left.
+    pub(crate) fn wrong_chain(&self, after: u64, known: bool) -> Problem {
+        let succession = self.view().ok().and_then(|view| {
+            let told = view.succession()?;
+            Some(Succession { from: told.word.point(), since: told.since, known })
+        });
+        Problem::wrong_chain(after).led_on(succession.as_ref())
     }
 }

@@ -9,6 +9,7 @@ use headwater_client::Client;
 use headwater_image::{Assembler, ImageError, Manifest, Mapped, WireImage};
 use headwater_schemas::Head;
 
+use crate::ancestry::Ancestry;
 use crate::core::Core;
 use crate::remote::Ended;
 use crate::replica::Settings;
@@ -20,8 +21,13 @@ pub(crate) const LATEST: &str = "latest.json";
 /// Takes the best state on this machine's disks, if there is one. What was refused on the way is reported.
 pub(crate) async fn from_disk(core: &mut Core) {
     let settings = core.settings.clone();
-    let found = tokio::task::spawn_blocking(move || search(&settings)).await;
-    let (found, refused) = found.unwrap_or_else(|error| (None, vec![error.to_string()]));
+    let found = tokio::task::spawn_blocking(move || {
+        let kept = settings.cache_dir.as_deref().map(Ancestry::load);
+        (kept.unwrap_or_default(), search(&settings))
+    });
+    let (kept, (found, refused)) =
+        found.await.unwrap_or_else(|error| (Ancestry::default(), (None, vec![error.to_string()])));
+    core.remember(kept);
     for reason in refused {
         core.rung(reason);
     }
@@ -30,6 +36,15 @@ pub(crate) async fn from_disk(core: &mut Core) {
     {
         core.error(error.to_string());
     }
+}
+
+/// The last good state in a server's data directory: its cache, else its newest image. Blocks.
+///
+/// # Errors
+/// Why there is none, a line for each place.
+pub fn last_good(data: &Path) -> Result<View, Vec<String>> {
+    let (found, refused) = search(&Settings::of_server(data));
+    found.map(|(mapped, _)| View::of_image(Arc::new(mapped))).ok_or(refused)
 }
 
 fn search(settings: &Settings) -> (Option<(Mapped, Source)>, Vec<String>) {
@@ -100,7 +115,7 @@ fn suits(manifest: &Manifest, head: &Head) -> Result<(), Ended> {
 /// How often a broken transfer is taken up again before another source is tried.
 const MAX_BREAKS: usize = 5;
 
-async fn download(
+pub(crate) async fn download(
     relay: &Client,
     manifest: Manifest,
     settings: &Settings,

@@ -1,11 +1,16 @@
 //! The last known good state on disk: mapped images, named by content and namespaces.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use headwater_image::{Mapped, Trust, mapped_name, sweep};
 use headwater_schemas::{Hash, Head, StreamId};
 
+use crate::View;
+use crate::ancestry::Ancestry;
+use crate::rebase::fold;
 use crate::replica::Settings;
 
 /// How many files stay: the newest, and one before it for when that turns out bad.
@@ -45,11 +50,31 @@ pub(crate) fn newest(settings: &Settings) -> (Option<Mapped>, Vec<String>) {
     (None, refused)
 }
 
+/// Leaves the state of another chain in the cache, instead of all that stands there: its revision may be lower. A crash
+/// in between leaves the old one, from which the same step is taken again.
+pub(crate) async fn replace(view: View, settings: &Settings, ancestry: Ancestry) -> View {
+    let (settings, kept) = (settings.clone(), view.clone());
+    let replaced = tokio::task::spawn_blocking(move || {
+        let Some(dir) = &settings.cache_dir else { return None };
+        let (base, cached) = fold(&kept, &settings).ok()?;
+        if cached && ancestry.keep(dir).is_ok() {
+            let new = mapped_name(base.head(), settings.subscription().as_ref());
+            let old = files(dir, &settings).into_iter().filter(|path| !path.ends_with(&new));
+            old.for_each(|path| drop(fs::remove_file(path)));
+        }
+        Some(base)
+    });
+    match replaced.await {
+        Ok(Some(base)) => View::of_image(Arc::new(base)).in_era(view.era()),
+        _ => view,
+    }
+}
+
 /// Removes all but the newest files of this subscription, and what killed processes left half written.
 pub(crate) fn prune(settings: &Settings) {
     let Some(dir) = &settings.cache_dir else { return };
     for path in files(dir, settings).into_iter().skip(KEPT) {
-        if let Err(error) = std::fs::remove_file(&path) {
+        if let Err(error) = fs::remove_file(&path) {
             tracing::debug!(path = %path.display(), %error, "an old cache file stays");
         }
     }
@@ -63,7 +88,7 @@ pub(crate) fn prune(settings: &Settings) {
 /// The cache files of this subscription, the newest first.
 fn files(dir: &Path, settings: &Settings) -> Vec<PathBuf> {
     let subscription = settings.subscription();
-    let Ok(listing) = std::fs::read_dir(dir) else { return Vec::new() };
+    let Ok(listing) = fs::read_dir(dir) else { return Vec::new() };
     let mut found: Vec<(u64, PathBuf)> = listing
         .filter_map(|file| {
             let file = file.ok()?;

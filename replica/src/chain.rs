@@ -2,7 +2,8 @@
 
 use headwater_schemas::{
     Codec, Commit, DecodeError, Entry, EntryRef, Folded, Frozen, Genesis, Hash, Head, Key,
-    Namespace, Record, SCHEMAS_NAMESPACE, SchemaError, Totals, accept, fold, marker_nonce,
+    Namespace, Point, Record, SCHEMAS_NAMESPACE, SchemaError, Totals, Word, accept, fold,
+    marker_nonce, unread,
 };
 
 /// What one record means at a head.
@@ -10,6 +11,9 @@ use headwater_schemas::{
 pub enum Step {
     /// It continues the chain: this is what it says and does.
     Accepted(Box<(Commit, Folded)>),
+    /// It is an operator's word that the record before it, which could not be read, changes nothing: both continue
+    /// the chain now, the unreadable one as a commit without changes.
+    Resumed(Box<Resumed>),
     /// It is somebody's marker, no commit.
     Marker(u128),
     /// It does not continue the chain; the revision it claims, if it is a commit at all.
@@ -19,6 +23,17 @@ pub enum Step {
         /// The revision it claims.
         revision: Option<u64>,
     },
+}
+
+/// A record that could not be read, and the one that goes on behind it.
+#[derive(Debug)]
+pub struct Resumed {
+    /// The unreadable record as stored.
+    pub record: Record,
+    /// What it counts as.
+    pub skipped: (Commit, Folded),
+    /// The commit that says so, and what that does.
+    pub next: (Commit, Folded),
 }
 
 /// Why a reader must stop at its last good state.
@@ -40,6 +55,12 @@ pub enum Stop {
         /// Why.
         error: SchemaError,
     },
+    /// An operator had a commit skipped that this build could read, and applied.
+    #[error("revision {revision} skips the commit before it, which this build has applied")]
+    Skipped {
+        /// The revision that says so.
+        revision: u64,
+    },
 }
 
 /// A head and what is needed to decode what follows it.
@@ -48,6 +69,8 @@ pub struct Chain {
     head: Head,
     totals: Totals,
     codec: Codec,
+    /// The record that continues the chain and cannot be read: only an operator's word leads past it.
+    blocked: Option<Record>,
 }
 
 impl Chain {
@@ -59,7 +82,7 @@ impl Chain {
         let folded = fold(&commit, hash, &Totals::default(), |_, _| None);
         let mut codec = Codec::default();
         codec.learn_from(&commit).ok()?;
-        Some((Self { head: folded.head, totals: folded.totals.clone(), codec }, commit, folded))
+        Some((Self::new(folded.head, folded.totals.clone(), codec), commit, folded))
     }
 
     /// The chain at a state: its head, its totals, and the schemas it holds (the entries of `_schemas`).
@@ -75,7 +98,11 @@ impl Chain {
         for (fingerprint, entry) in schemas {
             codec.learn(fingerprint, entry.value)?;
         }
-        Ok(Self { head, totals, codec })
+        Ok(Self::new(head, totals, codec))
+    }
+
+    fn new(head: Head, totals: Totals, codec: Codec) -> Self {
+        Self { head, totals, codec, blocked: None }
     }
 
     /// The head.
@@ -93,10 +120,28 @@ impl Chain {
         &self.codec
     }
 
+    /// The record that continues the chain and cannot be read, if the chain has met one.
+    pub fn blocked(&self) -> Option<&Record> {
+        self.blocked.as_ref()
+    }
+
+    /// Forgets that record: it is met again, if it is still in the log.
+    pub(crate) fn unblock(&mut self) {
+        self.blocked = None;
+    }
+
+    /// The head that the unreadable record would lead to.
+    pub fn behind_blocked(&self) -> Option<Head> {
+        let record = self.blocked.as_ref()?;
+        let (revision, hash) = (self.head.revision + 1, Hash::of(&record.bytes));
+        Some(Head { revision, hash, ..self.head })
+    }
+
     /// Judges one record: `accept`, decode, `fold`. The head moves when it is accepted.
     ///
     /// # Errors
-    /// [`Stop`] when it continues the chain and cannot be applied; the head does not move.
+    /// [`Stop`] when it continues the chain and cannot be applied; the head does not move. Go on with what follows:
+    /// an operator may have led the stream past it.
     pub fn step(
         &mut self,
         record: &Record,
@@ -110,14 +155,44 @@ impl Chain {
         let Ok(frozen) = Frozen::read(bytes) else {
             return Ok(Step::Ignored { hash, revision: None });
         };
-        if !accept(&self.head, &frozen) {
-            return Ok(Step::Ignored { hash, revision: Some(frozen.revision) });
-        }
         let revision = frozen.revision;
-        let commit =
-            self.codec.decode(bytes).map_err(|error| Stop::Undecodable { revision, error })?;
+        if !accept(&self.head, &frozen) {
+            let resumed = self.resume(&frozen, bytes, hash, lookup)?;
+            let ignored = Step::Ignored { hash, revision: Some(revision) };
+            return Ok(resumed.map_or(ignored, |resumed| Step::Resumed(Box::new(resumed))));
+        }
+        let commit = self.codec.decode(bytes).map_err(|error| {
+            self.blocked = Some(record.clone());
+            Stop::Undecodable { revision, error }
+        })?;
+        if matches!(Word::of(&commit), Some(Word::Skips(_))) {
+            return Err(Stop::Skipped { revision });
+        }
         let folded = self.fold(&commit, hash, lookup)?;
         Ok(Step::Accepted(Box::new((commit, folded))))
+    }
+
+    /// Goes on past the unreadable record, if these bytes are an operator's word that follows it and names it.
+    fn resume(
+        &mut self,
+        frozen: &Frozen,
+        bytes: &[u8],
+        hash: Hash,
+        lookup: impl FnMut(&Namespace, &Key) -> Option<Entry>,
+    ) -> Result<Option<Resumed>, Stop> {
+        let Some(behind) = self.behind_blocked().filter(|behind| accept(behind, frozen)) else {
+            return Ok(None);
+        };
+        let Ok(commit) = self.codec.decode(bytes) else { return Ok(None) };
+        if Word::of(&commit) != Some(Word::Skips(Point::from(&behind))) {
+            return Ok(None);
+        }
+        let Some(record) = self.blocked.take() else { return Ok(None) };
+        let Ok(unreadable) = Frozen::read(&record.bytes) else { return Ok(None) };
+        let skipped = unread(&unreadable, self.head.at_ms, self.totals.digest());
+        let nothing = self.fold(&skipped, behind.hash, |_, _| None)?;
+        let folded = self.fold(&commit, hash, lookup)?;
+        Ok(Some(Resumed { record, skipped: (skipped, nothing), next: (commit, folded) }))
     }
 
     /// Folds a commit that is known to continue the chain: one that `accept` allowed, or one that a relay
@@ -138,6 +213,7 @@ impl Chain {
         let folded = fold(commit, hash, &self.totals, lookup);
         self.head = folded.head;
         self.totals = folded.totals.clone();
+        self.blocked = None;
         Ok(folded)
     }
 

@@ -1,16 +1,20 @@
 //! What the loop owns: the chain, the current view, and the one way in which either changes.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use headwater_schemas::{
-    Codec, Commit, DecodeError, Divergence, Folded, Hash, Head, Position, Record,
-    SCHEMAS_NAMESPACE, SchemaError,
+    Codec, Commit, DecodeError, Divergence, Folded, Hash, Head, Point, Position, Record,
+    SCHEMAS_NAMESPACE, SchemaError, Word,
 };
 
+use crate::ancestry::Ancestry;
 use crate::rebase::Rebase;
 use crate::replica::{Observer, Progress, Seen, Settings, Shared};
-use crate::{Alarm, AlarmKind, Applied, Chain, Phase, Source, Step, Stop, View, cache, measure};
+use crate::{
+    Alarm, AlarmKind, Applied, Chain, Phase, Resumed, Source, Step, Stop, View, cache, measure,
+};
 
 /// How one record was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +45,13 @@ pub(crate) struct Core {
     rebuilt_for: Option<u64>,
     /// Why that state could not be built, if so.
     not_rebuilt: Option<String>,
-    /// The alarm of the first divergence that stayed. It stands until a person has looked, whatever else comes and goes.
-    diverged: Option<Alarm>,
+    /// Where the state is cached when nothing speaks against it.
+    cache_dir: Option<PathBuf>,
+    /// The revision at which the state is whole: of a stream that was founded from another one's state.
+    whole_at: u64,
+    /// The last divergence that stayed, and the alarm of the first. It stands until an operator accepts the commit,
+    /// whatever else comes and goes.
+    diverged: Option<(Point, Alarm)>,
     rebase: Rebase,
     progress: Progress,
 }
@@ -51,6 +60,8 @@ impl Core {
     pub(crate) fn new(shared: Arc<Shared>, observer: Option<Observer>, settings: Settings) -> Self {
         let rebase = Rebase::new(&settings);
         Self {
+            cache_dir: settings.cache_dir.clone(),
+            whole_at: 0,
             shared,
             observer,
             settings,
@@ -80,6 +91,7 @@ impl Core {
 
     fn swap(&mut self, view: Arc<View>) {
         self.progress.revision = view.revision();
+        self.progress.era = view.era();
         self.shared.view.store(Some(view));
     }
 
@@ -105,6 +117,13 @@ impl Core {
     /// Everything up to the log's end was read.
     pub(crate) async fn at_end(&mut self, next: Position) {
         self.progress.next = next;
+        if self.is_blocked() {
+            return self.publish(None);
+        }
+        if self.progress.revision < self.whole_at {
+            // What its founder carries over is still coming; half a state is none.
+            return self.phase(Phase::CatchingUp);
+        }
         // Nothing stands in the way any more, even if nothing new was accepted. With a divergence, too, it follows live:
         // the fold counts.
         self.mended(&[AlarmKind::Undecodable]).await;
@@ -152,7 +171,7 @@ impl Core {
             self.shared.alarm.load().as_ref().is_some_and(|alarm| kinds.contains(&alarm.kind));
         if lifted {
             tracing::info!("replica alarm lifted");
-            let stays = self.diverged.clone();
+            let stays = self.diverged.as_ref().map(|(_, alarm)| alarm.clone());
             self.shared.alarm.store(stays.clone().map(Arc::new));
             measure::alarm(stays.is_some());
             self.phase(Phase::CatchingUp);
@@ -168,13 +187,62 @@ impl Core {
         account.rungs.clear();
     }
 
+    /// What an earlier process was at.
+    pub(crate) fn remember(&mut self, ancestry: Ancestry) {
+        *self.shared.ancestry() = ancestry;
+    }
+
+    /// Whether this replica has been at a point of a chain.
+    pub(crate) fn has_been_at(&self, point: &Point) -> bool {
+        self.shared.ancestry().holds(point)
+    }
+
+    /// Whether a record that cannot be read stands in the way.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.state.as_ref().is_some_and(|(chain, _)| chain.blocked().is_some())
+    }
+
+    /// Forgets the record that cannot be read: it is met again, if it is still there.
+    pub(crate) fn unblock(&mut self) {
+        if let Some((chain, _)) = &mut self.state {
+            chain.unblock();
+        }
+    }
+
+    /// Takes the state of another chain, to which an operator's word leads from a point of ours; `heads` are its last.
+    /// Its revision may be lower than what we had.
+    pub(crate) async fn succeed(
+        &mut self,
+        view: View,
+        heads: Vec<Head>,
+        source: Source,
+    ) -> Result<(), SchemaError> {
+        let era = self.view().map_or(0, |view| view.era()) + 1;
+        let view = view.in_era(era);
+        tracing::warn!(from = ?self.head(), to = ?view.head(), "an operator led this replica to another chain");
+        self.shared.ancestry().succeed(heads);
+        self.shared.account().known_revision = 0;
+        (self.diverged, self.rebuilt_for, self.not_rebuilt) = (None, None, None);
+        self.cache_again();
+        // What is cached of the chain that was left must not be what the next start begins with.
+        let ancestry = self.shared.ancestry().clone();
+        let view = cache::replace(view, &self.settings, ancestry).await;
+        self.reset(view, source).await?;
+        self.mended(&[AlarmKind::NotOnThisLog, AlarmKind::WrongSource, AlarmKind::Divergence])
+            .await;
+        Ok(())
+    }
+
     /// Takes a whole state. The caller has checked that it is on our chain and not older than what we have.
     pub(crate) async fn reset(&mut self, view: View, source: Source) -> Result<(), SchemaError> {
         let schemas = view.entries(SCHEMAS_NAMESPACE, "", None);
         let chain = Chain::at(*view.head(), view.totals().clone(), schemas)?;
-        let view = Arc::new(view);
+        let era = self.view().map_or(0, |view| view.era()).max(view.era());
+        let view = Arc::new(view.in_era(era));
         self.took(source);
+        self.whole_at = view.whole_at();
         self.shared.tail.reset(*view.head());
+        self.shared.ancestry().begin(view.head());
         self.state = Some((chain, view.clone()));
         // What came from an image was left in the cache on its way.
         let cached = matches!(source, Source::Cache | Source::Image).then(|| view.revision());
@@ -201,7 +269,13 @@ impl Core {
     pub(crate) async fn record(&mut self, record: &Record) -> Result<Taken, Refusal> {
         let Some((chain, view)) = &self.state else { return Ok(Taken::Ignored) };
         let mut ahead = chain.clone();
-        match ahead.step(record, |namespace, key| view.lookup(namespace, key))? {
+        let judged = ahead.step(record, |namespace, key| view.lookup(namespace, key));
+        if judged.is_err() && ahead.blocked().is_some() {
+            let view = view.clone();
+            self.state = Some((ahead, view));
+            return judged.map(|_| Taken::Ignored).map_err(Refusal::from);
+        }
+        match judged? {
             Step::Marker(nonce) => {
                 self.tell(Seen::Marker { nonce }).await;
                 Ok(Taken::Marker)
@@ -219,6 +293,14 @@ impl Core {
                 self.judge(&folded).await?;
                 let previous = commit.revision.saturating_sub(1);
                 self.applied(ahead, commit, folded, record, previous).await;
+                Ok(Taken::Accepted)
+            }
+            Step::Resumed(resumed) => {
+                let Resumed { record: unread, skipped, next } = *resumed;
+                self.judge(&next.1).await?;
+                let (at, between) = (skipped.0.revision, ahead.clone());
+                self.applied(between, skipped.0, skipped.1, &unread, at.saturating_sub(1)).await;
+                self.applied(ahead, next.0, next.1, record, at).await;
                 Ok(Taken::Accepted)
             }
         }
@@ -257,6 +339,7 @@ impl Core {
         chain.advance(head);
         *view = Arc::new(view.advance(head, position));
         let view = view.clone();
+        self.shared.ancestry().push(view.head());
         self.swap(view.clone());
         self.tell(Seen::Advanced { view }).await;
     }
@@ -272,8 +355,9 @@ impl Core {
     /// would cost a replay of the whole log.
     async fn judge(&mut self, folded: &Folded) -> Result<(), Divergence> {
         let Some(divergence) = &folded.divergence else { return Ok(()) };
-        if self.diverged.is_some() {
+        if let Some((last, _)) = &mut self.diverged {
             tracing::warn!(%divergence, "a further divergence; the fold counts");
+            *last = Point::from(&folded.head);
             return Ok(());
         }
         if self.rebuilt_for != Some(folded.head.revision) {
@@ -287,15 +371,29 @@ impl Core {
         };
         let detail = format!(
             "{divergence}. {found}; the fold counts and publishers stop writing, also when they are started anew. \
-             Find the writer; then start the snapshotter anew and, once it has an image of a later revision, \
-             the publishers with an empty cache directory."
+             Find the writer, see that the state is what you want, then run `headwater stream resume`."
         );
         // A cache of what follows would hide the commit from the next start.
         self.settings.cache_dir = None;
-        self.rebase.in_memory();
-        self.diverged = Some(Alarm { kind: AlarmKind::Divergence, detail: detail.clone() });
+        self.rebase.cache_in(None);
+        let alarm = Alarm { kind: AlarmKind::Divergence, detail: detail.clone() };
+        self.diverged = Some((Point::from(&folded.head), alarm));
         self.alarm(AlarmKind::Divergence, detail).await;
         Ok(())
+    }
+
+    /// An operator has accepted what diverged up to a point: publishers write again.
+    async fn accept(&mut self, point: Point) {
+        if self.diverged.as_ref().is_some_and(|(last, _)| last.revision <= point.revision) {
+            self.diverged = None;
+            self.cache_again();
+            self.mended(&[AlarmKind::Divergence]).await;
+        }
+    }
+
+    fn cache_again(&mut self) {
+        self.settings.cache_dir = self.cache_dir.clone();
+        self.rebase.cache_in(self.cache_dir.clone());
     }
 
     async fn applied(
@@ -308,6 +406,7 @@ impl Core {
     ) {
         let Some((_, view)) = &self.state else { return };
         let view = Arc::new(view.apply(&folded, record.position));
+        let word = Word::of(&commit);
         let applied = Arc::new(Applied {
             head: folded.head,
             previous,
@@ -321,7 +420,11 @@ impl Core {
         self.state = Some((chain, view.clone()));
         self.swap(view.clone());
         self.shared.tail.push(applied.clone());
+        self.shared.ancestry().push(view.head());
         self.tell(Seen::Applied { applied, view }).await;
+        if let Some(Word::Accepts(point)) = word {
+            self.accept(point).await;
+        }
     }
 
     /// Begins to fold the view into a new base when enough has changed since the last.
@@ -345,6 +448,17 @@ impl Core {
             let view = view.clone();
             self.swap(view);
         }
+        self.keep_ancestry().await;
+    }
+
+    /// Leaves where the replica has been beside its cache.
+    async fn keep_ancestry(&self) {
+        let Some(dir) = self.settings.cache_dir.clone() else { return };
+        let ancestry = self.shared.ancestry().clone();
+        let kept = tokio::task::spawn_blocking(move || ancestry.keep(&dir)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::debug!(%error, "where the replica has been cannot be kept");
+        }
     }
 
     /// Leaves the last known good state in the cache.
@@ -354,6 +468,7 @@ impl Core {
         {
             self.error(format!("the last state could not be cached: {error}"));
         }
+        self.keep_ancestry().await;
         cache::prune(&self.settings);
         self.phase(Phase::Closed);
     }

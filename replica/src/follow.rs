@@ -6,15 +6,18 @@
 //!            │                        ▼                       ▼
 //!            └── doubt ◀── read the records behind it, one by one
 //! ```
+//!
+//! A search in vain ends otherwise where an operator's commit in that log names a point at which this replica has been:
+//! then the replica goes on along that chain (see `succeed`).
 
 use std::time::Duration;
 
 use headwater_log::{Batch, Log, LogReader, ReadError, Seek};
-use headwater_schemas::{Frozen, Hash, Head, Record};
+use headwater_schemas::{Frozen, Genesis, Hash, Head, Point, Record, Word};
 use tokio::time::Instant;
 
 use crate::core::{Core, Refusal, Taken};
-use crate::{AlarmKind, Chain, Phase, Source, Stop, View};
+use crate::{AlarmKind, Phase, ReplayError, Replayed, Source, Stop, replay};
 
 /// How long one read waits for something to arrive.
 const READ_WAIT: Duration = Duration::from_secs(5);
@@ -40,6 +43,8 @@ enum Ended {
     Refused(#[from] Refusal),
     #[error("{detail}")]
     NotOnThisLog { detail: String, searched: Duration },
+    #[error("an operator leads on from {0:?}")]
+    LedOn(Point),
 }
 
 /// Why a state could not be built anew.
@@ -53,11 +58,12 @@ enum NotRebuilt {
     ForGood(String),
 }
 
-impl From<ReadError> for NotRebuilt {
-    fn from(error: ReadError) -> Self {
+impl From<ReplayError> for NotRebuilt {
+    fn from(error: ReplayError) -> Self {
         match error {
-            ReadError::Corrupt(detail) => Self::ForGood(detail),
-            error => Self::Unread(error),
+            ReplayError::Read(ReadError::Corrupt(detail)) => Self::ForGood(detail),
+            ReplayError::Read(error) => Self::Unread(error),
+            error => Self::ForGood(error.to_string()),
         }
     }
 }
@@ -89,12 +95,11 @@ pub(crate) async fn follow(core: &mut Core, log: &dyn Log) {
                 searched = Some(took);
                 core.alarm(AlarmKind::NotOnThisLog, detail).await;
             }
-            Ended::Refused(Refusal::Stop(stop)) => {
-                let detail = format!(
-                    "{stop}. The last good state is kept and served; use a build that understands the commit."
-                );
-                core.alarm(AlarmKind::Undecodable, detail).await;
-            }
+            Ended::Refused(Refusal::Stop(stop)) => stopped(core, &stop).await,
+            Ended::LedOn(point) => match succeed(core, log, point).await {
+                Ok(()) => continue,
+                Err(error) => core.error(format!("the chain that an operator leads on: {error}")),
+            },
             Ended::Refused(Refusal::Diverged(divergence)) => {
                 core.error(format!("{divergence}; building the state anew from the log"));
                 match rebuild(core, log).await {
@@ -114,6 +119,15 @@ pub(crate) async fn follow(core: &mut Core, log: &dyn Log) {
         (wait, pause) = pauses(pause, searched);
         tokio::time::sleep(wait).await;
     }
+}
+
+/// A commit of our chain cannot be applied.
+pub(crate) async fn stopped(core: &mut Core, stop: &Stop) {
+    let detail = format!(
+        "{stop}. The last good state is kept and served, and what follows is not applied. Use a build that \
+         understands the commit; if no build does, have it skipped with `headwater stream resume`."
+    );
+    core.alarm(AlarmKind::Undecodable, detail).await;
 }
 
 /// How long to pause now, and for how long next time; `searched` is what a search of the whole log took in vain.
@@ -150,6 +164,8 @@ struct Session<'a> {
     doubt_since: Option<Instant>,
     /// When the search of the whole log began.
     search_since: Instant,
+    /// A point of ours that an operator's commit named, as that search went by.
+    led_on_from: Option<Point>,
 }
 
 async fn session(
@@ -166,6 +182,7 @@ async fn session(
         proved_at: Instant::now(),
         doubt_since: None,
         search_since: Instant::now(),
+        led_on_from: None,
     };
     session.begin().await?;
     loop {
@@ -218,20 +235,26 @@ impl Session<'_> {
         if matches!(self.looking, Looking::AtHint | Looking::Everywhere) {
             return LOOK_WAIT;
         }
-        let recheck = RECHECK_EVERY.saturating_sub(self.proved_at.elapsed());
+        let recheck = self.recheck_every().saturating_sub(self.proved_at.elapsed());
         let doubt =
             self.doubt_since.map_or(READ_WAIT, |since| DOUBT_AFTER.saturating_sub(since.elapsed()));
         recheck.min(doubt).clamp(Duration::from_millis(10), READ_WAIT)
     }
 
+    /// A record that cannot be read may be taken out of the log, or back with it.
+    fn recheck_every(&self) -> Duration {
+        if self.core.is_blocked() { DOUBT_AFTER } else { RECHECK_EVERY }
+    }
+
     fn in_doubt(&self) -> bool {
-        self.proved_at.elapsed() >= RECHECK_EVERY
+        self.proved_at.elapsed() >= self.recheck_every()
             || self.doubt_since.is_some_and(|since| since.elapsed() >= DOUBT_AFTER)
     }
 
     async fn search(&mut self) -> Result<(), Ended> {
         self.looking = Looking::Everywhere;
         self.search_since = Instant::now();
+        self.led_on_from = None;
         self.reader.seek(Seek::Oldest).await?;
         Ok(())
     }
@@ -246,7 +269,7 @@ impl Session<'_> {
                     }
                 }
                 Looking::AtHint if !self.is_head(record) => return self.search().await,
-                Looking::Everywhere if !self.is_head(record) => {}
+                Looking::Everywhere if !self.is_head(record) => self.listen(record),
                 Looking::AtHint | Looking::Everywhere => self.proved().await,
             }
         }
@@ -270,6 +293,8 @@ impl Session<'_> {
         self.proved_at = Instant::now();
         self.found_at.get_or_insert(self.proved_at);
         self.doubt_since = None;
+        // What stood in the way may be gone: it is read again.
+        self.core.unblock();
         self.core.mended(&[AlarmKind::NotOnThisLog, AlarmKind::LogDamaged]).await;
     }
 
@@ -280,7 +305,15 @@ impl Session<'_> {
     async fn news(&mut self, record: &Record) -> Result<(), Ended> {
         // A check of the head reads what it ignored again: that is no reason for the next check.
         let again = self.core.was_read(record.position);
-        match self.core.record(record).await? {
+        let taken = match self.core.record(record).await {
+            // What follows may lead past it.
+            Err(Refusal::Stop(stop)) if self.core.is_blocked() => {
+                stopped(self.core, &stop).await;
+                return Ok(());
+            }
+            taken => taken?,
+        };
+        match taken {
             Taken::Accepted => {
                 self.proved_at = Instant::now();
                 self.doubt_since = None;
@@ -295,13 +328,40 @@ impl Session<'_> {
         Ok(())
     }
 
+    /// Heeds an operator's commit that names a point at which we have been. Whether it counts in this log only a replay
+    /// can tell.
+    fn listen(&mut self, record: &Record) {
+        let supersedes = || Some(Genesis::decode(&record.bytes).ok()?.supersedes?.0);
+        let adopts = || match Word::of(&self.core.decode(&record.bytes).ok()?) {
+            Some(Word::Adopts(point)) => Some(point),
+            _ => None,
+        };
+        let named = match Frozen::read(&record.bytes) {
+            Ok(frozen) if frozen.revision == 0 => supersedes(),
+            Ok(frozen) if self.follows_ours(&frozen) => adopts(),
+            _ => None,
+        };
+        self.led_on_from = named.filter(|point| self.core.has_been_at(point)).or(self.led_on_from);
+    }
+
+    /// Whether a record stands directly behind a point at which we have been: only such a one need be decoded.
+    fn follows_ours(&self, frozen: &Frozen) -> bool {
+        let revision = frozen.revision.saturating_sub(1);
+        let parent = Point { stream_id: frozen.stream_id, revision, hash: frozen.parent };
+        self.core.has_been_at(&parent)
+    }
+
     fn lost(&self) -> Ended {
+        if let Some(point) = self.led_on_from {
+            return Ended::LedOn(point);
+        }
         let place = &self.reader.identity().place;
         let detail = self.core.head().map_or_else(String::new, |head| {
             format!(
                 "the log {place} does not hold the record of revision {} ({}) of stream {}: it was recreated, \
                  truncated, restored from an older copy, or is another log. Nothing is applied and nothing written; \
-                 the last good state is served. Point to the right log, or restore it.",
+                 the last good state is served. Point to the right log, or restore it; if that state is lost to the \
+                 log for good, go on with `headwater stream adopt` or `headwater stream rebuild`.",
                 head.revision, head.hash, head.stream_id
             )
         });
@@ -319,45 +379,29 @@ pub fn is_record_of(head: &Head, record: &Record) -> bool {
 /// Builds the state at our head anew from the log alone, beside the one that is served, and takes it.
 async fn rebuild(core: &mut Core, log: &dyn Log) -> Result<(), NotRebuilt> {
     let Some(head) = core.head() else { return Ok(()) };
-    let mut reader = log.reader().await?;
-    reader.seek(Seek::Oldest).await?;
-    let mut state: Option<(Chain, View)> = None;
-    loop {
-        let batch = reader.read(READ_WAIT, READ_BYTES).await?;
-        for record in &batch.records {
-            state = grow(state, record).map_err(|stop| NotRebuilt::ForGood(stop.to_string()))?;
-            if let Some((_, view)) = &state
-                && *view.head() == head
-            {
-                let taken = core.reset(view.clone(), Source::Log).await;
-                return taken.map_err(|error| NotRebuilt::ForGood(error.to_string()));
-            }
-        }
-        if batch.at_end {
-            let why = match &state {
-                None => "the log no longer holds its genesis".to_owned(),
-                Some((_, view)) => format!(
-                    "from its genesis the log leads to revision {}, not to {}",
-                    view.revision(),
-                    head.revision
-                ),
-            };
-            return Err(NotRebuilt::ForGood(why));
-        }
+    let Replayed { view, .. } = replay(log, |at| *at == head).await?;
+    if *view.head() != head {
+        let (at, ours) = (view.revision(), head.revision);
+        let why = format!("from its genesis the log leads to revision {at}, not to {ours}");
+        return Err(NotRebuilt::ForGood(why));
     }
+    let taken = core.reset(view, Source::Log).await;
+    taken.map_err(|error| NotRebuilt::ForGood(error.to_string()))
 }
 
-fn grow(state: Option<(Chain, View)>, record: &Record) -> Result<Option<(Chain, View)>, Stop> {
-    let Some((mut chain, view)) = state else {
-        return Ok(Chain::found(&record.bytes)
-            .map(|(chain, _, folded)| (chain, View::founded(&folded, record.position))));
-    };
-    let step = chain.step(record, |namespace, key| view.lookup(namespace, key));
-    let view = match step? {
-        crate::Step::Accepted(step) => view.apply(&step.1, record.position),
-        _ => view,
-    };
-    Ok(Some((chain, view)))
+/// Takes the state that this log leads to, which is of another chain than ours, if an operator's commit on that chain
+/// says that it goes on from `point`.
+async fn succeed(core: &mut Core, log: &dyn Log, point: Point) -> Result<(), NotRebuilt> {
+    let Replayed { view, heads, led_on_from, .. } = replay(log, |_| false).await?;
+    if !led_on_from.contains(&point) || view.revision() < view.whole_at() {
+        let why = format!(
+            "at revision {} it does not say that it goes on from {point:?}",
+            view.revision()
+        );
+        return Err(NotRebuilt::ForGood(why));
+    }
+    let taken = core.succeed(view, heads.into(), Source::Log).await;
+    taken.map_err(|error| NotRebuilt::ForGood(error.to_string()))
 }
 
 #[cfg(test)]

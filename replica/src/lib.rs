@@ -8,6 +8,7 @@
 //!                                      └── compare digest              └── observer (the writer)
 //! ```
 
+mod ancestry;
 mod bootstrap;
 mod cache;
 mod chain;
@@ -18,14 +19,17 @@ mod history;
 mod measure;
 mod rebase;
 mod remote;
+mod replay;
 mod replica;
 mod status;
 mod tail;
 mod view;
 
-pub use chain::{Chain, Step, Stop};
+pub use bootstrap::last_good;
+pub use chain::{Chain, Resumed, Step, Stop};
 pub use follow::is_record_of;
 pub use history::{CommitsPage, History, HistoryError};
+pub use replay::{ReplayError, Replayed, replay};
 pub use replica::{Closed, Follow, Loop, Observer, Progress, Replica, Seen, Settings};
 pub use status::{Alarm, AlarmKind, Phase, Source, Status};
 pub use tail::{Applied, Tail, TailRead};

@@ -1,5 +1,6 @@
 //! Folding what changed into a new base image, in the background, on a thread of its own.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,9 +48,9 @@ impl Rebase {
         }
     }
 
-    /// From now on nothing is left in the cache: what stands there stays.
-    pub(crate) fn in_memory(&mut self) {
-        self.settings.cache_dir = None;
+    /// From now on states are left in this cache, or in none: what stands there stays.
+    pub(crate) fn cache_in(&mut self, dir: Option<PathBuf>) {
+        self.settings.cache_dir = dir;
     }
 
     /// The state was replaced: what is being folded is of no use any more. `cached` is the revision of the new one if
@@ -130,7 +131,7 @@ impl Rebase {
     }
 }
 
-fn fold(view: &View, settings: &Settings) -> Result<(Mapped, bool), ImageError> {
+pub(crate) fn fold(view: &View, settings: &Settings) -> Result<(Mapped, bool), ImageError> {
     let mut builder = MappedBuilder::default();
     for (namespace, key, entry) in view.iter() {
         builder.push(namespace, key, entry)?;

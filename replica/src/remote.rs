@@ -1,13 +1,16 @@
 //! Following a relay: an image where there is no state, then its stream of frames.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_api::{Code, Frame};
+use headwater_api::{Code, Frame, Succession};
 use headwater_client::{Backoff, Client, ClientError, FrameStream};
+use headwater_image::Manifest;
 use headwater_schemas::{DecodeError, Digest, Frozen, Hash, Head, Position, Record, StreamId};
 
 use crate::core::{Core, Refusal, Taken};
-use crate::{AlarmKind, Phase, Stop, View, bootstrap};
+use crate::follow::stopped;
+use crate::{AlarmKind, Phase, Source, Stop, View, bootstrap};
 
 /// The pause before the next try: full jitter between nothing and this, doubling from the first to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -27,6 +30,9 @@ pub(crate) enum Ended {
     /// It serves another stream or another chain.
     #[error("{0}")]
     WrongSource(String),
+    /// It serves another chain, to which an operator's word leads from where we have been.
+    #[error("the relay's chain goes on from revision {}, where an operator led the stream", .0.from.revision)]
+    LedOn(Succession),
     /// Its newest image is too old to help.
     #[error("the relay's newest image is of revision {image}, and {at_least} or later is needed")]
     NoNewer {
@@ -84,6 +90,11 @@ pub(crate) async fn follow(core: &mut Core, relays: &[Client]) {
                     core.error(error.at(relay));
                 }
             }
+            Ended::LedOn(succession) => {
+                if let Err(error) = succeed(core, relay, *succession).await {
+                    core.error(error.at(relay));
+                }
+            }
             _ => {}
         }
         if core.head() != before {
@@ -97,6 +108,23 @@ pub(crate) async fn follow(core: &mut Core, relays: &[Client]) {
 async fn anew(core: &mut Core, relay: &Client) -> Result<(), Ended> {
     let at_least = core.head().map_or(0, |head| head.revision);
     bootstrap::from_relay(core, relay, at_least).await
+}
+
+/// Takes the state of the chain to which an operator led the stream: an image of it, which the relay itself goes on from.
+async fn succeed(core: &mut Core, relay: &Client, succession: Succession) -> Result<(), Ended> {
+    let manifest: Manifest = relay.image_manifest().await?;
+    manifest.check().map_err(|error| Ended::Image(error.to_string()))?;
+    let (image, at_least) = (manifest.revision, succession.since);
+    if image < at_least {
+        return Err(Ended::NoNewer { image, at_least });
+    }
+    // An image of the chain that was left would lead back on it.
+    relay.stream(image, manifest.hash, core.settings.namespaces.as_deref()).await?;
+    let mapped = bootstrap::download(relay, manifest, &core.settings).await?;
+    let view = View::of_image(Arc::new(mapped));
+    let heads = vec![*view.head()];
+    let taken = core.succeed(view, heads, Source::Image).await;
+    taken.map_err(|error| Ended::Image(error.to_string()))
 }
 
 async fn session(core: &mut Core, relay: &Client) -> Result<std::convert::Infallible, Ended> {
@@ -136,6 +164,11 @@ async fn open(core: &Core, relay: &Client) -> Result<FrameStream, Ended> {
         Err(ClientError::Problem(problem))
             if matches!(problem.code, Code::WrongChain | Code::WrongStream) =>
         {
+            // Where we have been tells, or a relay that was at our own place: it runs `accept` for many of us anyway.
+            let led = problem.succession().filter(|it| it.known || core.has_been_at(&it.from));
+            if let Some(succession) = led {
+                return Err(Ended::LedOn(succession));
+            }
             Err(Ended::WrongSource(format!(
                 "the relay {} does not hold our revision {} ({}): {}",
                 relay.url(),
@@ -153,7 +186,17 @@ async fn take(core: &mut Core, frame: Frame, target: &mut Option<u64>) -> Result
     match frame {
         Frame::Commit { position, appended_at_ms, record } => {
             let record = Record { position, appended_at_ms, bytes: record };
-            if core.record(&record).await? == Taken::Ignored {
+            let taken = match core.record(&record).await {
+                // What follows may lead past it.
+                Err(Refusal::Stop(stop)) if core.is_blocked() => {
+                    return Ok(stopped(core, &stop).await);
+                }
+                taken => taken?,
+            };
+            if taken == Taken::Ignored && core.is_blocked() {
+                return Ok(());
+            }
+            if taken == Taken::Ignored {
                 return Err(Ended::Mismatch(
                     "the relay sent a record that does not continue our chain".into(),
                 ));

@@ -1,6 +1,6 @@
 //! The replica: a cheap handle for readers, and the loop that keeps it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
@@ -11,6 +11,7 @@ use headwater_schemas::{Hash, Namespace, Position};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::ancestry::Ancestry;
 use crate::core::Core;
 use crate::{Alarm, Applied, Phase, Source, Status, Tail, View, bootstrap, follow, remote};
 
@@ -46,6 +47,16 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Those of a server with this data directory: it holds every namespace, and begins with its own last known good
+    /// state or the newest image.
+    pub fn of_server(data: &Path) -> Self {
+        Self {
+            cache_dir: Some(data.join("replica")),
+            image_dirs: vec![data.join("images")],
+            ..Self::default()
+        }
+    }
+
     /// The namespaces it holds, `_schemas` among them; none means all.
     pub(crate) fn subscription(&self) -> Option<Subscription> {
         self.namespaces.clone().map(Subscription::new)
@@ -121,6 +132,8 @@ pub struct Progress {
     pub phase: Phase,
     /// Everything before this position was read.
     pub next: Position,
+    /// The era of the view; see [`View::era`].
+    pub era: u64,
 }
 
 /// The replica was closed while somebody waited.
@@ -135,6 +148,7 @@ pub(crate) struct Shared {
     pub(crate) tail: Tail,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) alarm: ArcSwapOption<Alarm>,
+    ancestry: Mutex<Ancestry>,
     account: Mutex<Account>,
 }
 
@@ -162,6 +176,10 @@ impl Shared {
     pub(crate) fn account(&self) -> MutexGuard<'_, Account> {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    pub(crate) fn ancestry(&self) -> MutexGuard<'_, Ancestry> {
+        self.ancestry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A handle on a replica. Cheap to clone; readers never block.
@@ -178,6 +196,7 @@ impl Replica {
             tail: Tail::new(settings.tail_bytes),
             progress: watch::Sender::new(Progress::default()),
             alarm: ArcSwapOption::empty(),
+            ancestry: Mutex::default(),
             account: Mutex::default(),
         });
         let replica = Self { shared: shared.clone() };
@@ -197,6 +216,12 @@ impl Replica {
     /// What is wrong, if a person is needed: change nothing, append nothing.
     pub fn alarm(&self) -> Option<Arc<Alarm>> {
         self.shared.alarm.load_full()
+    }
+
+    /// Whether this replica was at a place of the chain it has left, where an operator led it to another one: whoever
+    /// stands there may follow it.
+    pub fn has_left(&self, revision: u64, hash: Hash) -> bool {
+        self.shared.ancestry().has_left(revision, hash)
     }
 
     /// How far the loop is; it changes after the view was swapped and the tail extended.

@@ -5,7 +5,10 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use headwater_image::Mapped;
-use headwater_schemas::{Entry, EntryRef, Folded, Head, Key, Namespace, Position, Totals};
+use headwater_schemas::{
+    Entry, EntryRef, Folded, Head, Key, Namespace, Position, STREAM_NAMESPACE, Succession, Totals,
+    Word,
+};
 
 use crate::delta::{Changed, Delta};
 
@@ -16,6 +19,8 @@ pub struct View {
     totals: Totals,
     /// Where the record of the head stands in the log: a hint.
     position: Position,
+    /// How many times an operator has led this replica to another chain: revisions are compared within an era.
+    era: u64,
     base: Option<Arc<Mapped>>,
     delta: Delta,
 }
@@ -24,7 +29,8 @@ impl View {
     /// The state that a genesis founds.
     pub(crate) fn founded(folded: &Folded, position: Position) -> Self {
         let (head, totals) = (folded.head, Totals::default());
-        Self { head, totals, position, base: None, delta: Delta::new() }.apply(folded, position)
+        Self { head, totals, position, era: 0, base: None, delta: Delta::new() }
+            .apply(folded, position)
     }
 
     /// The state of an image.
@@ -33,6 +39,7 @@ impl View {
             head: *base.head(),
             totals: base.totals().clone(),
             position: base.log_position(),
+            era: 0,
             base: Some(base),
             delta: Delta::new(),
         }
@@ -51,6 +58,7 @@ impl View {
             head: folded.head,
             totals: folded.totals.clone(),
             position,
+            era: self.era,
             base: self.base.clone(),
             delta,
         }
@@ -77,6 +85,34 @@ impl View {
     /// The revision of this state.
     pub fn revision(&self) -> u64 {
         self.head.revision
+    }
+
+    /// How many times an operator has led this replica to another chain since it started. A view is newer than another
+    /// one when its (era, revision) is greater: only then may a revision be lower.
+    pub fn era(&self) -> u64 {
+        self.era
+    }
+
+    #[must_use]
+    pub(crate) fn in_era(self, era: u64) -> Self {
+        Self { era, ..self }
+    }
+
+    /// What an operator's commit said last about which other chain this state goes on from.
+    pub fn succession(&self) -> Option<Succession> {
+        Word::succession(self.entries(STREAM_NAMESPACE, "", None))
+    }
+
+    /// The revision at which the state is whole: of a stream founded from another one's state, whose first commits carry
+    /// it over. 0 for any other.
+    pub fn whole_at(&self) -> u64 {
+        let mut words = self.entries(STREAM_NAMESPACE, "", None);
+        words
+            .find_map(|(key, entry)| match Word::of_entry(key, entry) {
+                Some(Word::Supersedes(_, commits)) => Some(commits),
+                _ => None,
+            })
+            .unwrap_or(0)
     }
 
     /// Totals and digests.

@@ -13,11 +13,12 @@ use bytes::Bytes;
 use crate::schema::{Interned, MAX_RECORD_BYTES, intern};
 use crate::{
     Change, Commit, Digest, Entry, Fingerprint, Frozen, FrozenError, Genesis, Hash, Namespace,
-    SCHEMAS_NAMESPACE, SchemaError, Totals, fold, understood,
+    Point, SCHEMAS_NAMESPACE, SchemaError, Totals, Word, fold, understood,
 };
 
 const COMMIT_SCHEMA: &str = include_str!("../avro/commit.avsc");
 const GENESIS_SCHEMA: &str = include_str!("../avro/genesis.avsc");
+const SUCCESSOR_SCHEMA: &str = include_str!("../avro/genesis-2.avsc");
 
 /// What a marker record begins with: no commit, never accepted, never counted.
 pub const MARKER_MAGIC: &[u8; 2] = b"HM";
@@ -51,6 +52,10 @@ static COMMIT: LazyLock<&'static Interned> =
 #[expect(clippy::expect_used, reason = "the schemas on file are checked by every test")]
 static GENESIS: LazyLock<&'static Interned> =
     LazyLock::new(|| intern(GENESIS_SCHEMA, None).expect("genesis.avsc is a schema"));
+/// Of a genesis that supersedes another stream; all others keep the bytes they always had.
+#[expect(clippy::expect_used, reason = "the schemas on file are checked by every test")]
+static SUCCESSOR: LazyLock<&'static Interned> =
+    LazyLock::new(|| intern(SUCCESSOR_SCHEMA, None).expect("genesis-2.avsc is a schema"));
 
 /// The schema (JSON text) this build writes commits in.
 pub fn commit_schema() -> &'static str {
@@ -81,7 +86,11 @@ pub fn encode_commit(commit: &Commit) -> Bytes {
 
 /// Encodes a genesis as the record the log stores.
 pub fn encode_genesis(genesis: &Genesis) -> Bytes {
-    encode(*GENESIS, &WireGenesis::from(genesis))
+    let wire = WireGenesis::from(genesis);
+    match WireSupersedes::of(genesis) {
+        None => encode(*GENESIS, &wire),
+        Some(supersedes) => encode(*SUCCESSOR, &WireSuccessor::of(wire, supersedes)),
+    }
 }
 
 /// Encodes a marker: two magic bytes and a nonce.
@@ -109,6 +118,60 @@ struct WireGenesis {
     cluster_id: Option<String>,
 }
 
+/// The same with what it supersedes.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename = "Genesis")]
+struct WireSuccessor {
+    stream_id: crate::StreamId,
+    format: i32,
+    revision: i64,
+    parent: Hash,
+    created_at: i64,
+    schema: String,
+    cluster_id: Option<String>,
+    supersedes: WireSupersedes,
+}
+
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename = "Supersedes")]
+struct WireSupersedes {
+    stream_id: crate::StreamId,
+    revision: i64,
+    hash: Hash,
+    commits: i64,
+}
+
+impl WireSupersedes {
+    fn of(genesis: &Genesis) -> Option<Self> {
+        let (point, commits) = genesis.supersedes?;
+        let Point { stream_id, revision, hash } = point;
+        // No revision is beyond a long: whoever read one has checked that.
+        let long = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        Some(Self { stream_id, revision: long(revision), hash, commits: long(commits) })
+    }
+
+    fn read(&self) -> Result<(Point, u64), DecodeError> {
+        let number = |long: i64| u64::try_from(long).map_err(|_| DecodeError::Header);
+        let (stream_id, revision, hash) = (self.stream_id, number(self.revision)?, self.hash);
+        Ok((Point { stream_id, revision, hash }, number(self.commits)?))
+    }
+}
+
+impl WireSuccessor {
+    fn of(genesis: WireGenesis, supersedes: WireSupersedes) -> Self {
+        let WireGenesis { stream_id, format, revision, parent, created_at, schema, cluster_id } =
+            genesis;
+        Self { stream_id, format, revision, parent, created_at, schema, cluster_id, supersedes }
+    }
+
+    fn split(self) -> (WireGenesis, WireSupersedes) {
+        let Self { stream_id, format, revision, parent, created_at, schema, cluster_id, .. } = self;
+        let genesis =
+            WireGenesis { stream_id, format, revision, parent, created_at, schema, cluster_id };
+        (genesis, self.supersedes)
+    }
+}
+
 impl From<&Genesis> for WireGenesis {
     fn from(genesis: &Genesis) -> Self {
         Self {
@@ -130,7 +193,13 @@ impl Genesis {
     /// [`DecodeError`] when the record is not a genesis this build can read. As long as no genesis was
     /// found, such a record is ignored.
     pub fn decode(record: &[u8]) -> Result<Self, DecodeError> {
-        let wire: WireGenesis = decode(*GENESIS, record)?;
+        let successor = Frozen::read(record)?.fingerprint == SUCCESSOR.fingerprint;
+        let (wire, supersedes): (WireGenesis, _) = if successor {
+            let (wire, supersedes) = decode::<WireSuccessor>(*SUCCESSOR, record)?.split();
+            (wire, Some(supersedes.read()?))
+        } else {
+            (decode(*GENESIS, record)?, None)
+        };
         let format = wire.format.cast_unsigned();
         if wire.revision != 0 || wire.parent != Hash::default() {
             return Err(DecodeError::Header);
@@ -144,11 +213,12 @@ impl Genesis {
             created_at_ms: wire.created_at,
             schema: wire.schema,
             cluster_id: wire.cluster_id,
+            supersedes,
         })
     }
 
     /// The genesis as the commit it stands for: revision 0, which puts the first schema into
-    /// [`SCHEMAS_NAMESPACE`]. So everything that holds a state treats it like any other commit.
+    /// [`SCHEMAS_NAMESPACE`], and what it supersedes into [`crate::STREAM_NAMESPACE`]. So everything that holds a state treats it like any other commit.
     ///
     /// # Errors
     /// [`SchemaError`] when the schema it carries cannot be used.
@@ -177,6 +247,8 @@ impl Genesis {
             digest: Digest::default(),
             attributes: std::collections::BTreeMap::new(),
         };
+        let word = self.supersedes.map(|(point, commits)| Word::Supersedes(point, commits));
+        commit.changes.extend(word.map(|word| word.change(None)));
         commit.digest = fold(&commit, Hash::default(), &Totals::default(), |_, _| None::<Entry>)
             .totals
             .digest();

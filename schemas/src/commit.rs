@@ -232,6 +232,9 @@ pub struct Genesis {
     pub schema: String,
     /// On Kafka, the id of the cluster it was written to.
     pub cluster_id: Option<String>,
+    /// The state of another stream that it was founded from, and how many commits behind it carry that state: it is
+    /// whole at that revision.
+    pub supersedes: Option<(crate::Point, u64)>,
 }
 
 /// Unsigned numbers as Avro's signed `int` and `long`: one out of range is refused, never wrapped.

@@ -48,6 +48,15 @@ pub enum Divergence {
     },
 }
 
+impl Divergence {
+    /// The revision of the commit that does not fit.
+    pub fn revision(&self) -> u64 {
+        match self {
+            Self::Digest { revision, .. } | Self::Expect { revision, .. } => *revision,
+        }
+    }
+}
+
 /// What folding one commit gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Folded {

@@ -15,6 +15,7 @@ mod head;
 mod name;
 mod schema;
 mod state;
+mod succession;
 mod vet;
 
 pub use avro::{
@@ -34,3 +35,4 @@ pub use head::{
 pub use name::{Key, MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, NameError, Namespace, StreamName};
 pub use schema::{Fingerprint, MAX_RECORD_BYTES, SchemaError};
 pub use state::State;
+pub use succession::{Point, STREAM_NAMESPACE, Succession, Word, unread};

@@ -8,7 +8,7 @@ use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use headwater_schemas::{
     Change, Codec, DecodeError, FORMAT, Frozen, Genesis, Hash, MAX_ITEMS, MAX_RECORD_BYTES,
-    MUST_UNDERSTAND, commit_fingerprint, commit_schema, encode_commit, encode_genesis,
+    MUST_UNDERSTAND, Point, commit_fingerprint, commit_schema, encode_commit, encode_genesis,
     encode_marker, marker_nonce, understood,
 };
 use proptest::prelude::*;
@@ -35,13 +35,19 @@ proptest! {
     #[test]
     fn every_genesis_round_trips(
         stream_id: [u8; 16], created_at_ms: i64, schema: String, cluster_id: Option<String>,
+        supersedes: Option<([u8; 16], u32, [u8; 32], u32)>,
     ) {
+        let supersedes = supersedes.map(|(stream_id, revision, hash, commits)| {
+            let stream_id = headwater_schemas::StreamId(stream_id);
+            (Point { stream_id, revision: revision.into(), hash: Hash(hash) }, commits.into())
+        });
         let genesis = Genesis {
             stream_id: headwater_schemas::StreamId(stream_id),
             format: FORMAT,
             created_at_ms,
             schema,
             cluster_id,
+            supersedes,
         };
         prop_assert_eq!(Genesis::decode(&encode_genesis(&genesis)).unwrap(), genesis);
     }

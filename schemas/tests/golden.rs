@@ -10,8 +10,8 @@ use std::fs;
 use std::path::Path;
 
 use headwater_schemas::{
-    Codec, Frozen, Genesis, Hash, State, accept, commit_fingerprint, encode_commit, encode_genesis,
-    encode_marker, entry_digest, marker_nonce,
+    Codec, Frozen, Genesis, Hash, Point, State, StreamId, Word, accept, commit_fingerprint,
+    encode_commit, encode_genesis, encode_marker, entry_digest, marker_nonce,
 };
 use support::{full_commit, genesis};
 
@@ -32,6 +32,16 @@ const NONCE: u128 = 0x0123_4567_89ab_cdef_0011_2233_4455_6677;
 fn a_genesis_has_the_bytes_on_file() {
     let bytes = golden("genesis.bin", &encode_genesis(&genesis()));
     assert_eq!(Genesis::decode(&bytes).unwrap(), genesis());
+}
+
+#[test]
+fn a_genesis_that_supersedes_a_stream_has_the_bytes_on_file() {
+    let point = Point { stream_id: StreamId([9; 16]), revision: 4_711, hash: Hash([5; 32]) };
+    let genesis = Genesis { supersedes: Some((point, 12)), ..genesis() };
+    let bytes = golden("genesis-2.bin", &encode_genesis(&genesis));
+    assert_eq!(Genesis::decode(&bytes).unwrap(), genesis);
+    let commit = genesis.commit().unwrap();
+    assert_eq!(Word::of(&commit), Some(Word::Supersedes(point, 12)));
 }
 
 #[test]

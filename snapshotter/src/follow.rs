@@ -38,6 +38,13 @@ enum Trouble {
     Lost(Alarm, Duration),
 }
 
+impl Trouble {
+    fn is_another_chain(&self) -> bool {
+        let (Self::Stop(alarm) | Self::Lost(alarm, _)) = self else { return false };
+        alarm.kind == AlarmKind::NotOnThisLog
+    }
+}
+
 impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
         match failure {
@@ -97,10 +104,19 @@ impl Follower {
             if self.shared.place() != before {
                 pause = MIN_PAUSE;
             }
-            let searched = self.meet(trouble);
+            let era = self.replica.progress().borrow().era;
+            let searched = if trouble.is_another_chain() && self.led_on().await {
+                self.begin_anew().await;
+                Duration::ZERO
+            } else {
+                self.meet(trouble)
+            };
+            let mut progress = self.replica.progress();
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause.max(searched)) => {}
+                // The replica was led to another chain meanwhile: so may these rows be.
+                Ok(_) = progress.wait_for(|now| now.era != era) => {}
             }
             pause = (pause * 2).min(MAX_PAUSE);
         }
@@ -122,6 +138,38 @@ impl Follower {
             }
         }
         Duration::ZERO
+    }
+
+    /// Whether an operator led the stream from these rows' chain to the replica's.
+    async fn led_on(&self) -> bool {
+        let (Some(view), Some(place)) = (self.replica.view(), self.shared.place()) else {
+            return false;
+        };
+        let Some(succession) = view.succession().filter(|_| self.replica.alarm().is_none()) else {
+            return false;
+        };
+        let point = succession.word.point();
+        let (Some(store), true) = (self.shared.store(), point.stream_id == place.head.stream_id)
+        else {
+            return false;
+        };
+        let known = self.blocking(move || store.rows().record(point.revision)).await;
+        let holds = matches!(known, Ok(Ok(Some((hash, _)))) if hash == point.hash);
+        holds || self.replica.has_left(place.head.revision, place.head.hash)
+    }
+
+    /// Gives the rows up: those of the chain that was left cannot be undone one by one, and the log has everything.
+    async fn begin_anew(&self) {
+        tracing::warn!(
+            "an operator led the stream to another chain: the rows are built anew from the log"
+        );
+        self.shared.set_store(None);
+        self.shared.stands(None, false);
+        let dir = self.settings.dir.clone();
+        let removed = self.blocking(move || Store::destroy(&dir)).await.flatten();
+        if let Err(error) = removed {
+            self.shared.error(format!("the rows cannot be given up yet: {error}"));
+        }
     }
 
     async fn follow(&self) -> Result<Infallible, Trouble> {
@@ -226,14 +274,23 @@ impl Follower {
     }
 
     fn took(&self, taken: Taken, live: bool) {
-        self.lift(&[AlarmKind::Undecodable]);
+        match taken.unreadable {
+            None => self.lift(&[AlarmKind::Undecodable]),
+            Some(detail) => {
+                let detail = format!("{detail}; see `headwater stream resume`");
+                self.shared.alarm(Some(Alarm { kind: AlarmKind::Undecodable, detail }));
+            }
+        }
         self.shared.stands(taken.place, live);
         if let Some(divergence) = taken.diverged {
             let detail = format!(
                 "{divergence}; the rows before it are sound, so its writer was wrong: the fold counts. No image is \
-                 cut until a person has looked and started this process anew"
+                 cut until an operator has looked and run `headwater stream resume`"
             );
-            self.shared.alarm(Some(Alarm { kind: AlarmKind::Divergence, detail }));
+            self.shared.diverged(divergence.revision(), detail);
+        }
+        if let Some(revision) = taken.accepted {
+            self.shared.accepted(revision);
         }
     }
 

@@ -9,13 +9,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use headwater_replica::{Alarm, AlarmKind, Applied, Chain, Step as Judged};
+use headwater_replica::{Alarm, AlarmKind, Applied, Chain, Resumed, Step};
 use headwater_schemas::{
-    Commit, Digest, Divergence, Entry, Folded, Key, Namespace, Record, Totals, entry_digest,
+    Commit, Digest, Divergence, Entry, Folded, Key, Namespace, Record, Totals, Word, entry_digest,
 };
 
 use crate::metrics;
-use crate::steps::{Step, Steps};
+use crate::steps::{self, Steps};
 use crate::store::{Batch, Place, Rows, Store, StoreError};
 
 /// Why nothing more can be applied.
@@ -39,12 +39,12 @@ fn write(
     batch: Batch<'_>,
     place: &Place,
     totals: &Totals,
-    steps: &Steps,
+    hooks: &Steps,
 ) -> Result<(), StoreError> {
     let (started, commits) = (Instant::now(), batch.len());
-    steps.at(Step::Write)?;
+    hooks.at(steps::Step::Write)?;
     batch.write(place, totals)?;
-    steps.at(Step::Written)?;
+    hooks.at(steps::Step::Written)?;
     metrics::batch(commits, place.head.revision, started.elapsed());
     Ok(())
 }
@@ -56,6 +56,22 @@ pub(crate) struct Taken {
     pub(crate) place: Option<Place>,
     /// A commit that did not fit the state and counts all the same: its writer was wrong.
     pub(crate) diverged: Option<Divergence>,
+    /// Up to this revision an operator has accepted what did not fit.
+    pub(crate) accepted: Option<u64>,
+    /// Why the commit behind the rows cannot be read, if so: only an operator leads past it.
+    pub(crate) unreadable: Option<String>,
+}
+
+impl Taken {
+    fn at(place: Option<Place>) -> Self {
+        Self { place, diverged: None, accepted: None, unreadable: None }
+    }
+
+    fn heed(&mut self, commit: &Commit) {
+        if let Some(Word::Accepts(point)) = Word::of(commit) {
+            self.accepted = Some(point.revision);
+        }
+    }
 }
 
 /// Takes in what the replica applied. It has accepted and folded each commit and compared its digest; what is
@@ -66,23 +82,25 @@ pub(crate) fn take_tail(
     items: &[Arc<Applied>],
     steps: &Steps,
 ) -> Result<Taken, Failure> {
-    let Some(last) = items.last() else { return Ok(Taken { place: Some(place), diverged: None }) };
+    let mut taken = Taken::at(Some(place));
+    let Some(last) = items.last() else { return Ok(taken) };
     let mut batch = Batch::new(store)?;
-    let mut diverged = None;
     for item in items {
         check_continues(&place, item)?;
         let ours = item.totals.digest();
         if ours != item.commit.digest {
             let (revision, theirs) = (item.head.revision, item.commit.digest);
-            diverged = Some(Divergence::Digest { revision, ours, theirs });
+            taken.diverged = Some(Divergence::Digest { revision, ours, theirs });
         }
+        taken.heed(&item.commit);
         let (position, appended_at_ms) = (item.position, item.appended_at_ms);
         let record = Record { position, appended_at_ms, bytes: item.record.clone() };
         batch.push(&record, &item.commit, &item.effects);
         place = Place { head: item.head, position };
     }
     write(batch, &place, &last.totals, steps)?;
-    Ok(Taken { place: Some(place), diverged })
+    taken.place = Some(place);
+    Ok(taken)
 }
 
 fn check_continues(place: &Place, item: &Applied) -> Result<(), Failure> {
@@ -131,28 +149,28 @@ impl CatchUp {
         records: &[Record],
         steps: &Steps,
     ) -> Result<Taken, Failure> {
-        let mut taken = Taken { place: None, diverged: None };
+        let mut taken = Taken::at(None);
         let mut work = Work::new(store)?;
         for record in records {
-            let judged = self.judge(&mut work, record);
-            let Some((commit, folded, before)) = (match judged {
+            let judged = match self.judge(&mut work, record, &mut taken) {
                 Ok(judged) => judged,
                 Err(failure) => {
                     // What came before it counts.
                     self.flush(work, steps)?;
                     return Err(failure);
                 }
-            }) else {
-                continue;
             };
-            if let Some(divergence) = &folded.divergence {
-                self.flush(work, steps)?;
-                check_rows(store, &before, divergence)?;
-                taken.diverged = Some(divergence.clone());
-                work = Work::new(store)?;
+            for Judged { record, commit, folded, before } in judged {
+                if let Some(divergence) = &folded.divergence {
+                    self.flush(work, steps)?;
+                    check_rows(store, &before, divergence)?;
+                    taken.diverged = Some(divergence.clone());
+                    work = Work::new(store)?;
+                }
+                taken.heed(&commit);
+                work.push(&record, &commit, &folded);
+                self.place = Some(Place { head: folded.head, position: record.position });
             }
-            work.push(record, &commit, &folded);
-            self.place = Some(Place { head: folded.head, position: record.position });
         }
         self.flush(work, steps)?;
         taken.place = self.place;
@@ -166,22 +184,27 @@ impl CatchUp {
         }
     }
 
-    /// What a record says and does, and the totals before it; none when it does not continue the chain.
+    /// What a record says and does; nothing when it does not continue the chain.
     fn judge(
         &mut self,
         work: &mut Work<'_>,
         record: &Record,
-    ) -> Result<Option<(Commit, Folded, Totals)>, Failure> {
+        taken: &mut Taken,
+    ) -> Result<Vec<Judged>, Failure> {
+        let judged = |record: &Record, (commit, folded), before| {
+            let record = record.clone();
+            Judged { record, commit, folded, before }
+        };
         let Some(chain) = &mut self.chain else {
             let Some((chain, commit, folded)) = Chain::found(&record.bytes) else {
-                return Ok(None);
+                return Ok(Vec::new());
             };
             self.chain = Some(chain);
-            return Ok(Some((commit, folded, Totals::default())));
+            return Ok(vec![judged(record, (commit, folded), Totals::default())]);
         };
         let before = chain.totals().clone();
         let mut failed = None;
-        let judged = chain.step(record, |namespace, key| {
+        let step = chain.step(record, |namespace, key| {
             work.lookup(namespace, key).unwrap_or_else(|error| {
                 failed = Some(error);
                 None
@@ -190,12 +213,29 @@ impl CatchUp {
         if let Some(error) = failed {
             return Err(error.into());
         }
-        match judged {
-            Ok(Judged::Accepted(step)) => Ok(Some((step.0, step.1, before))),
-            Ok(Judged::Marker(_) | Judged::Ignored { .. }) => Ok(None),
+        match step {
+            Ok(Step::Accepted(step)) => Ok(vec![judged(record, *step, before)]),
+            Ok(Step::Resumed(resumed)) => {
+                let Resumed { record: unread, skipped, next } = *resumed;
+                taken.unreadable = None;
+                Ok(vec![judged(&unread, skipped, before.clone()), judged(record, next, before)])
+            }
+            Ok(Step::Marker(_) | Step::Ignored { .. }) => Ok(Vec::new()),
+            Err(stop) if chain.blocked().is_some() => {
+                taken.unreadable = Some(stop.to_string());
+                Ok(Vec::new())
+            }
             Err(stop) => Err(Failure::stop(AlarmKind::Undecodable, stop.to_string())),
         }
     }
+}
+
+/// A commit that continues the chain, and the totals before it.
+struct Judged {
+    record: Record,
+    commit: Commit,
+    folded: Folded,
+    before: Totals,
 }
 
 /// A batch being filled, and what it leads to.

@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     store: RwLock<Option<Arc<Store>>>,
     status: watch::Sender<Status>,
     place: Mutex<Option<Place>>,
+    /// The last revision that did not fit its state and that nobody has accepted.
+    diverged: Mutex<Option<u64>>,
     /// Somebody wants an image now.
     pub(crate) wanted: Notify,
     /// What is being done with the store on threads that may block: whoever stops waits for it, or the store stays
@@ -51,6 +53,7 @@ impl Shared {
             store: RwLock::new(Some(Arc::new(store))),
             status: watch::Sender::new(status),
             place: Mutex::new(place),
+            diverged: Mutex::default(),
             wanted: Notify::new(),
             work: TaskTracker::new(),
         }
@@ -88,8 +91,26 @@ impl Shared {
         self.status.send_modify(|status| status.last_error = Some(error));
     }
 
-    /// Raises an alarm, or lifts it. A divergence stays until somebody has looked and started the process anew,
-    /// whatever else comes and goes: no image must be cut meanwhile.
+    /// A commit did not fit its state, and the rows are sound.
+    pub(crate) fn diverged(&self, revision: u64, detail: String) {
+        *self.diverged_guard() = Some(revision);
+        self.alarm(Some(Alarm { kind: AlarmKind::Divergence, detail }));
+    }
+
+    /// An operator has accepted what did not fit up to a revision. An image that did not prove itself is another matter.
+    pub(crate) fn accepted(&self, upto: u64) {
+        let accepted = self.diverged_guard().take_if(|diverged| *diverged <= upto).is_some();
+        if accepted {
+            self.set_alarm(None);
+        }
+    }
+
+    fn diverged_guard(&self) -> MutexGuard<'_, Option<u64>> {
+        self.diverged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Raises an alarm, or lifts it. A divergence stays until an operator has accepted it, or somebody has
+    /// looked and started the process anew, whatever else comes and goes: no image must be cut meanwhile.
     pub(crate) fn alarm(&self, alarm: Option<Alarm>) {
         let now = self.status.borrow().alarm.clone();
         if now == alarm {
@@ -98,6 +119,10 @@ impl Shared {
         if now.is_some_and(|now| now.kind == AlarmKind::Divergence) {
             return alarm.into_iter().for_each(|alarm| self.error(alarm.detail));
         }
+        self.set_alarm(alarm);
+    }
+
+    fn set_alarm(&self, alarm: Option<Alarm>) {
         match &alarm {
             Some(alarm) => {
                 tracing::error!(kind = ?alarm.kind, detail = %alarm.detail, "snapshotter alarm");

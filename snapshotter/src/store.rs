@@ -128,6 +128,11 @@ impl Store {
         Ok(store)
     }
 
+    /// Removes a store that nobody has open.
+    pub(crate) fn destroy(dir: &Path) -> Result<(), StoreError> {
+        Ok(DB::destroy(&options(), dir)?)
+    }
+
     fn check_layout(&self) -> Result<(), StoreError> {
         let meta = self.family(META)?;
         let Some(row) = self.db.get_cf(meta, keys::LAYOUT)? else {

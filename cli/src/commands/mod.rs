@@ -6,6 +6,7 @@ mod import;
 mod list;
 mod put;
 mod status;
+mod stream;
 mod watch;
 mod write;
 
@@ -24,6 +25,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Import(args) => import::run(args).await,
         Command::Watch(args) => watch::run(args).await,
         Command::Status(args) => status::run(args).await,
+        Command::Stream(command) => stream::run(command).await,
         Command::Serve(_) | Command::Publisher(_) | Command::Snapshotter(_) => Ok(()),
     }
 }

@@ -10,13 +10,13 @@ use crate::exit::Failure;
 use crate::settings::Settings;
 
 /// An open log.
-pub(super) enum OpenLog {
+pub(crate) enum OpenLog {
     Embedded(Arc<EmbeddedLog>),
     Kafka(Arc<KafkaLog>),
 }
 
 impl OpenLog {
-    pub(super) async fn open(settings: &Settings) -> Result<Self, Failure> {
+    pub(crate) async fn open(settings: &Settings) -> Result<Self, Failure> {
         if let Some(brokers) = &settings.kafka {
             let kafka = KafkaSettings::new(brokers.as_str(), settings.stream.clone());
             return KafkaLog::open(kafka).await.map(Self::Kafka).map_err(Failure::failed);
@@ -26,7 +26,7 @@ impl OpenLog {
         opened.map_err(Failure::failed)?.map(Self::Embedded).map_err(Failure::failed)
     }
 
-    pub(super) fn log(&self) -> Arc<dyn Log> {
+    pub(crate) fn log(&self) -> Arc<dyn Log> {
         match self {
             Self::Embedded(log) => log.clone(),
             Self::Kafka(log) => log.clone(),
@@ -34,7 +34,7 @@ impl OpenLog {
     }
 
     /// Leaves it tidy. What was acknowledged is durable without.
-    pub(super) async fn close(&self) {
+    pub(crate) async fn close(&self) {
         if let Self::Embedded(log) = self {
             log.close().await;
         }

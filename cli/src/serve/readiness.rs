@@ -66,6 +66,7 @@ mod tests {
             created_at_ms: 0,
             schema: commit_schema().into(),
             cluster_id: None,
+            supersedes: None,
         };
         let founding = encode_genesis(&genesis);
         let wrong = Commit {

@@ -47,6 +47,7 @@ impl Stream {
             created_at_ms: 1,
             schema: commit_schema().to_owned(),
             cluster_id: None,
+            supersedes: None,
         };
         let record = encode_genesis(&genesis);
         let state = State::found(&genesis.commit().unwrap(), Hash::of(&record));

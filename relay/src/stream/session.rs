@@ -29,6 +29,8 @@ pub(crate) struct Session {
     /// The last revision sent, and the chain hash there if it is known.
     sent: u64,
     hash: Option<Hash>,
+    /// The era in which the stream began: in a later one this server is on another chain.
+    era: u64,
     /// Whether the last frame was sent.
     ended: bool,
     _open: OpenStream,
@@ -45,6 +47,7 @@ impl Session {
         let mut heartbeat = tokio::time::interval_at(Instant::now() + every, every);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let progress = desk.relay.replica.progress();
+        let era = progress.borrow().era;
         Self {
             desk,
             subscription,
@@ -53,6 +56,7 @@ impl Session {
             greeted: false,
             sent,
             hash,
+            era,
             ended: false,
             _open: OpenStream::new(),
         }
@@ -86,9 +90,12 @@ impl Session {
         let shutdown = self.desk.relay.shutdown.clone();
         loop {
             // Before the tail is read: what is pushed in between wakes us again.
-            let closed = self.progress.borrow_and_update().phase == Phase::Closed;
-            if closed || shutdown.is_cancelled() {
+            let Progress { phase, era, .. } = *self.progress.borrow_and_update();
+            if phase == Phase::Closed || shutdown.is_cancelled() {
                 return Err(Problem::shutting_down());
+            }
+            if era != self.era {
+                return Err(self.desk.wrong_chain(self.sent, true));
             }
             // Not by the timer: that rounds up to its next millisecond, and commits would go first.
             if !std::mem::replace(&mut self.greeted, true) {
@@ -204,7 +211,7 @@ impl Session {
     /// Moves on to a commit that must follow what was sent: the replica may have begun anew meanwhile.
     fn follow(&mut self, item: &Applied) -> Result<(), Problem> {
         if item.previous != self.sent || self.hash.is_some_and(|hash| hash != item.commit.parent) {
-            return Err(Problem::wrong_chain(self.sent));
+            return Err(self.desk.wrong_chain(self.sent, false));
         }
         if item.record.is_empty() {
             return Err(Problem::new(

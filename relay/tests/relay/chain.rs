@@ -45,6 +45,7 @@ impl Chain {
             created_at_ms: BEGIN_MS,
             schema: commit_schema().into(),
             cluster_id: None,
+            supersedes: None,
         };
         let record = encode_genesis(&genesis);
         let state = State::found(&genesis.commit().unwrap(), Hash::of(&record));

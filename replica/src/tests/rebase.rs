@@ -49,7 +49,7 @@ async fn once_nothing_may_be_cached_any_more_no_fold_freshens_the_cache_and_none
     let dir = tempfile::tempdir().unwrap();
     let settings = Settings { cache_dir: Some(dir.path().to_owned()), ..Settings::default() };
     let (view, mut rebase) = (view(), Rebase::new(&settings));
-    rebase.in_memory();
+    rebase.cache_in(None);
     rebase.begin(None);
     assert!(!folded(&mut rebase, &view).await);
     rebase.finish(&view).await.unwrap();

@@ -41,6 +41,7 @@ pub(crate) fn genesis() -> (Genesis, Commit) {
         created_at_ms: 1_000,
         schema: commit_schema().into(),
         cluster_id: None,
+        supersedes: None,
     };
     let commit = genesis.commit().unwrap();
     (genesis, commit)

@@ -23,6 +23,7 @@ pub(crate) fn genesis() -> Genesis {
         created_at_ms: 1_700_000_000_000,
         schema: commit_schema().into(),
         cluster_id: Some("cluster".into()),
+        supersedes: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use headwater_replica::{CommitsPage, History, HistoryError};
-use headwater_schemas::{Codec, Commit, Hash, Head, Record};
+use headwater_schemas::{Codec, Commit, Digest, Frozen, Hash, Head, Record, unread};
 
 use super::{Rows, Store, StoreError};
 use crate::status::Shared;
@@ -110,7 +110,7 @@ impl Page {
                 return Ok(());
             }
             let (revision, hash, record) = row?;
-            let commit = codec.decode(&record.bytes).map_err(unavailable)?;
+            let commit = decode(&codec, &record)?;
             self.take(hash, &record, commit);
             self.found.scanned_to = revision;
         }
@@ -127,7 +127,7 @@ impl Page {
             let revision = revision?;
             let missing = || unavailable(format!("revision {revision} is missing"));
             let (hash, record) = rows.record(revision)?.ok_or_else(missing)?;
-            let commit = codec.decode(&record.bytes).map_err(unavailable)?;
+            let commit = decode(&codec, &record)?;
             // The index holds half a hash: another actor's may be the same.
             if *commit.actor == *actor {
                 self.take(hash, &record, commit);
@@ -137,6 +137,14 @@ impl Page {
         self.found.scanned_to = self.upto.max(after);
         Ok(())
     }
+}
+
+/// A commit of the chain; one that could not be read stands there because an operator had it skipped.
+fn decode(codec: &Codec, record: &Record) -> Result<Commit, HistoryError> {
+    codec.decode(&record.bytes).or_else(|_| {
+        let frozen = Frozen::read(&record.bytes).map_err(unavailable)?;
+        Ok(unread(&frozen, record.appended_at_ms, Digest::default()))
+    })
 }
 
 /// Every schema the stream has carried, so that each commit is read by its own.

@@ -1,0 +1,149 @@
+//! `headwater stream`: the operator's way out after a loss or a wrong commit. Works on the log itself, with the servers'
+//! settings.
+
+use std::sync::Arc;
+
+use headwater_log::Log;
+use headwater_publisher::mend::{self, Hand, MendError};
+use headwater_replica::{ReplayError, replay};
+use headwater_schemas::{Head, Point, Word};
+use serde_json::json;
+
+use crate::args::{Adopt, Mender, Rebuild, Stream};
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::serve::{OpenLog, now_ms};
+use crate::settings::Settings;
+
+pub(super) async fn run(command: Stream) -> Result<(), Failure> {
+    match command {
+        Stream::Show(args) => on_log(&args, async |log| show(log, args.json).await).await,
+        Stream::Adopt(args) => on_log(&args.mender, async |log| adopt(log, &args).await).await,
+        Stream::Resume(args) => on_log(&args, async |log| resume(log, &args).await).await,
+        Stream::Rebuild(args) => rebuild(&args).await,
+    }
+}
+
+/// Opens the log of the settings, and leaves it tidy.
+async fn on_log(
+    mender: &Mender,
+    work: impl AsyncFnOnce(&dyn Log) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let settings = Settings::load(&mender.server)?;
+    let open = OpenLog::open(&settings).await?;
+    let log: Arc<dyn Log> = open.log();
+    let done = work(log.as_ref()).await;
+    open.close().await;
+    done
+}
+
+async fn show(log: &dyn Log, as_json: bool) -> Result<(), Failure> {
+    let replayed = replay(log, |_| false).await.map_err(unread)?;
+    let head = *replayed.view.head();
+    let word = replayed.view.succession().map(|succession| succession.word);
+    let stands = match (replayed.chain.behind_blocked(), replayed.diverged) {
+        (Some(behind), _) => Some(("unreadable", Point::from(&behind))),
+        (None, Some(point)) => Some(("diverged", point)),
+        (None, None) => None,
+    };
+    if as_json {
+        return output::json(&json!({
+            "log": log.identity().place,
+            "stream_id": head.stream_id, "revision": head.revision, "hash": head.hash,
+            "entries": replayed.view.totals().entries(), "digest": replayed.view.totals().digest(),
+            "goes_on_from": word.map(|word| word.point()),
+            "stands_still_at": stands.map(|(_, point)| point), "why": stands.map(|(why, _)| why),
+        }));
+    }
+    let place = |point: Point| {
+        format!("revision {} ({}) of stream {}", point.revision, point.hash, point.stream_id)
+    };
+    output::facts([
+        ("log", log.identity().place.clone()),
+        ("stream", head.stream_id.to_string()),
+        ("head", format!("revision {} ({})", head.revision, head.hash)),
+        ("entries", replayed.view.totals().entries().to_string()),
+        ("digest", replayed.view.totals().digest().to_string()),
+        ("goes on from", word.map_or("its own genesis".to_owned(), |word| place(word.point()))),
+        (
+            "stands still",
+            stands.map_or("no".to_owned(), |(why, point)| {
+                format!("at {}: {why}; see `headwater stream resume`", place(point))
+            }),
+        ),
+    ])
+}
+
+async fn adopt(log: &dyn Log, args: &Adopt) -> Result<(), Failure> {
+    let head = mend::adopt(log, args.revision, &hand(&args.mender)).await.map_err(failed)?;
+    let text = format!(
+        "the stream goes on from revision {}, by the commit of revision {} ({}). Servers and services that were at \
+         that revision follow by themselves within a minute; `headwater status` shows it",
+        args.revision, head.revision, head.hash
+    );
+    tell(args.mender.json, &head, "adopted", args.revision, &text)
+}
+
+async fn resume(log: &dyn Log, args: &Mender) -> Result<(), Failure> {
+    let (word, head) = mend::resume(log, &hand(args)).await.map_err(failed)?;
+    let at = word.point().revision;
+    let (what, text) = match word {
+        Word::Skips(_) => {
+            ("skipped", format!("revision {at} could not be read and changes nothing"))
+        }
+        _ => ("accepted", format!("what revision {at} changed counts")),
+    };
+    let text =
+        format!("{text}; the stream goes on with revision {} ({})", head.revision, head.hash);
+    tell(args.json, &head, what, at, &text)
+}
+
+async fn rebuild(args: &Rebuild) -> Result<(), Failure> {
+    let dir = args.from.clone();
+    let read = tokio::task::spawn_blocking(move || headwater_replica::last_good(&dir));
+    let view = read.await.map_err(Failure::failed)?.map_err(|reasons| {
+        Failure::failed(format_args!("no state can be read from {}", args.from.display()))
+            .hint(reasons.join("\n"))
+    })?;
+    on_log(&args.mender, async |log| {
+        let rebuilt = mend::rebuild(log, &view, &hand(&args.mender)).await.map_err(failed)?;
+        let from = rebuilt.supersedes;
+        let text = format!(
+            "founded stream {} with {} entries of revision {} of stream {}. Servers and services that were at that \
+             revision follow by themselves once they read this log",
+            rebuilt.head.stream_id, rebuilt.entries, from.revision, from.stream_id
+        );
+        tell(args.mender.json, &rebuilt.head, "superseded", from.revision, &text)
+    })
+    .await
+}
+
+fn tell(as_json: bool, head: &Head, what: &str, revision: u64, text: &str) -> Result<(), Failure> {
+    if as_json {
+        let Head { stream_id, revision: at, hash, .. } = head;
+        return output::json(
+            &json!({ what: revision, "stream_id": stream_id, "revision": at, "hash": hash }),
+        );
+    }
+    output::line(text)
+}
+
+fn hand(mender: &Mender) -> Hand {
+    let actor = mender.provenance.actor.clone().unwrap_or_else(|| "anonymous".to_owned());
+    Hand { actor, reason: mender.provenance.reason.clone(), now_ms: now_ms() }
+}
+
+fn unread(error: ReplayError) -> Failure {
+    match error {
+        ReplayError::Read(error) if error.is_retryable() => Failure::new(Exit::Unreachable, error),
+        error => Failure::failed(error),
+    }
+}
+
+fn failed(error: MendError) -> Failure {
+    match error {
+        MendError::Replay(error) => unread(error),
+        MendError::Unknown(_) => Failure::new(Exit::Unknown, error),
+        error => Failure::failed(error),
+    }
+}
