@@ -150,7 +150,18 @@ mod tests {
             }
         }
         let rows = page.matches("\n| `").count();
-        let others = ["listen", "data", "kafka", "stream", "log_format"];
+        let others = [
+            "listen",
+            "data",
+            "kafka",
+            "stream",
+            "image_store",
+            "log_format",
+            "s3.endpoint",
+            "s3.region",
+            "s3.path_style",
+            "s3.allow_http",
+        ];
         assert!(others.iter().all(|name| page.contains(&format!("\n| `{name}` |"))));
         assert_eq!(
             rows,

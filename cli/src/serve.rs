@@ -3,7 +3,7 @@
 //! ```text
 //!  HTTP ──▶ publisher ──▶ log ──▶ replica ──┬──▶ publisher (reads back)
 //!   ▲                                       ├──▶ relay ──▶ HTTP
-//!   │                                       └──▶ snapshotter ──▶ image shelf, history
+//!   │                                       └──▶ snapshotter ──▶ image shelf and store, history
 //!   └── the order of the drain: HTTP, writer, replica and snapshotter, log
 //! ```
 
@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::FutureExt;
+use headwater_image_store::Store;
 use headwater_publisher::{Parts, Writer};
 use headwater_relay::Relay;
 use headwater_replica::{Follow, Replica};
@@ -78,7 +79,16 @@ async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
     let open = OpenLog::open(settings).await?;
     let (log, stops, mut tasks) = (open.log(), Stops::default(), Tasks::default());
 
-    let replica_settings = settings.replica();
+    let images = settings.image_store()?;
+    if role != Role::Publisher
+        && let Some(images) = images.as_ref().filter(|images| images.is_read_only())
+    {
+        let why = format!("{} shares images, and {} can only be read", role.name(), images.url());
+        return Err(Failure::failed(why)
+            .hint("name the bucket (s3://…) or the directory (file:///…) behind it"));
+    }
+    let mut replica_settings = settings.replica();
+    replica_settings.image_stores.extend(images.clone());
     let followed_before = replica_settings.holds_state();
     let (observer, seen) = mpsc::channel(SEEN_STEPS);
     let observer = (role != Role::Snapshotter).then_some(observer);
@@ -88,7 +98,7 @@ async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
     let snapshotter = match role {
         Role::Publisher => None,
         Role::Serve | Role::Snapshotter => {
-            Some(snapshotter(settings, &open, &replica, &stops, &mut tasks).await?)
+            Some(snapshotter(settings, &open, &replica, images.clone(), &stops, &mut tasks).await?)
         }
     };
     let history = snapshotter.as_ref().map(Snapshotter::history);
@@ -138,6 +148,7 @@ async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
         replica,
         readiness,
         founds,
+        images,
         has_writer: writer.is_some(),
         stops,
         tasks,
@@ -148,12 +159,14 @@ async fn snapshotter(
     settings: &Settings,
     open: &OpenLog,
     replica: &Replica,
+    images: Option<Store>,
     stops: &Stops,
     tasks: &mut Tasks,
 ) -> Result<Snapshotter, Failure> {
     let (settings, log, replica) = (settings.snapshotter(), open.log(), replica.clone());
     let opened =
-        tokio::task::spawn_blocking(move || Snapshotter::open(settings, log, replica)).await;
+        tokio::task::spawn_blocking(move || Snapshotter::open(settings, log, replica, images))
+            .await;
     let (snapshotter, keeper) = opened.map_err(Failure::failed)?.map_err(Failure::failed)?;
     tasks.spawn("snapshotter", keeper.run(stops.state.clone()));
     Ok(snapshotter)

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
+use headwater_image_store::{S3Settings, Store};
 use headwater_schemas::StreamName;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,11 @@ pub(crate) struct ServerFlags {
     #[arg(long, env = "HEADWATER_STREAM", value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<StreamName>,
+    /// Share images where all readers get them, and start from there where the disk is empty: s3://BUCKET/PREFIX or
+    /// file:///DIR; a publisher may also read https://HOST/PATH
+    #[arg(long, env = "HEADWATER_IMAGE_STORE", value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image_store: Option<String>,
     /// How the log on standard error is written [default: text]. HEADWATER_LOG says what: info,headwater_relay=debug
     #[arg(long, env = "HEADWATER_LOG_FORMAT", value_name = "FORMAT")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,11 +72,13 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) kafka: Option<String>,
     pub(crate) stream: StreamName,
+    pub(crate) image_store: Option<String>,
     pub(crate) log_format: LogFormat,
     pub(crate) server: headwater_server::ServerSettings,
     pub(crate) publisher: headwater_publisher::Settings,
     pub(crate) relay: headwater_relay::Settings,
     pub(crate) snapshotter: Snapshots,
+    pub(crate) s3: S3Settings,
 }
 
 /// The part of a snapshotter's settings that does not follow from the data directory.
@@ -107,6 +115,7 @@ impl Default for Settings {
             data: PathBuf::from("data"),
             kafka: None,
             stream: StreamName::parse("default").expect("a name"),
+            image_store: None,
             log_format: LogFormat::Text,
             server: headwater_server::ServerSettings {
                 drain_timeout_ms: DRAIN_MS,
@@ -118,6 +127,7 @@ impl Default for Settings {
             },
             relay: headwater_relay::Settings::default(),
             snapshotter: Snapshots::default(),
+            s3: S3Settings::default(),
         }
     }
 }
@@ -151,6 +161,13 @@ impl Settings {
     /// The image shelf.
     pub(crate) fn image_dir(&self) -> PathBuf {
         self.data.join("images")
+    }
+
+    /// Where images are shared, if anywhere. Nothing is asked of it yet.
+    pub(crate) fn image_store(&self) -> Result<Option<Store>, Failure> {
+        let open = |url: &String| Store::open(url, &self.s3);
+        let opened = self.image_store.as_ref().map(open).transpose();
+        opened.map_err(|error| Failure::failed(format_args!("image_store: {error}")))
     }
 
     /// The replica's own settings.
@@ -202,6 +219,7 @@ mod tests {
             data: None,
             kafka: None,
             stream: None,
+            image_store: None,
             log_format: None,
         }
     }

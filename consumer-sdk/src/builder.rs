@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::Duration;
 
+use headwater_image_store::{S3Settings, Store};
 use headwater_log::Log;
 use headwater_schemas::Namespace;
 use tokio::sync::oneshot;
@@ -31,6 +32,8 @@ const BACKLOG_BYTES: usize = 8 * 1024 * 1024;
 pub struct Builder {
     sources: Sources,
     image_dirs: Vec<PathBuf>,
+    image_urls: Vec<String>,
+    s3: S3Settings,
     namespaces: Vec<String>,
     also: Vec<String>,
     cache_dir: Option<PathBuf>,
@@ -43,6 +46,8 @@ impl Default for Builder {
         Self {
             sources: Sources::default(),
             image_dirs: Vec::new(),
+            image_urls: Vec::new(),
+            s3: S3Settings::default(),
             namespaces: Vec::new(),
             also: Vec::new(),
             cache_dir: None,
@@ -76,6 +81,22 @@ impl Builder {
     /// Looks for images in a directory that a snapshotter writes to, such as a shared mount. Repeatable.
     pub fn image_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.image_dirs.push(dir.into());
+        self
+    }
+
+    /// Looks for images where a snapshotter shares them: `https://…` for a web server or CDN in front of them,
+    /// `file:///…`, or, with the feature `s3`, `s3://BUCKET/PREFIX`. Repeatable, the nearest first: of equal images a
+    /// directory's is taken before these, and these before the relay's. Nothing is taken from them that does not verify
+    /// or that the relay says is not of its chain.
+    pub fn image_url(mut self, url: impl Into<String>) -> Self {
+        self.image_urls.push(url.into());
+        self
+    }
+
+    /// What the environment (`AWS_*`) does not say of buckets: their server, region and style.
+    #[cfg(feature = "s3")]
+    pub fn s3(mut self, settings: S3Settings) -> Self {
+        self.s3 = settings;
         self
     }
 
@@ -146,10 +167,14 @@ impl Builder {
                 Ok([parse(&self.namespaces)?, parse(&self.also)?].concat())
             })
             .transpose()?;
+        let stores = self.image_urls.iter().map(|url| Store::open(url, &self.s3));
+        let stores = stores.collect::<Result<_, _>>();
+        let image_stores = stores.map_err(|error| ConnectError::Settings(error.to_string()))?;
         let stop = CancellationToken::new();
         let settings = headwater_replica::Settings {
             cache_dir: self.cache_dir,
             image_dirs: self.image_dirs,
+            image_stores,
             namespaces: followed.clone(),
             tail_bytes: BACKLOG_BYTES,
             ..headwater_replica::Settings::default()

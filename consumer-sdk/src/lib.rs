@@ -49,6 +49,8 @@ pub use client::Client;
 pub use commits::{Commits, Event};
 pub use error::{Closed, ConnectError, HandleError, NamespaceError, ValueError};
 pub use handle::{BindKey, Binding, Guard, Handle, Reader, Subscription, Verdict};
+#[cfg(feature = "s3")]
+pub use headwater_image_store::S3Settings;
 pub use headwater_replica::{Alarm, AlarmKind, Applied, Phase, Source};
 pub use headwater_schemas::{
     Change, Commit, Digest, Effect, Entry, EntryRef, Hash, Head, Key, NameError, Namespace,

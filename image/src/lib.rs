@@ -27,9 +27,9 @@ mod wire;
 
 pub use error::ImageError;
 pub use hash::HASH_SEED;
-pub use manifest::{Manifest, ManifestBlock, wire_name};
+pub use manifest::{Manifest, ManifestBlock, WhyNot, parse_wire_name, wire_name};
 pub use mapped::{Entries, Keep, Mapped, MappedBuilder, Prefix, Trust, mapped_name};
-pub use publish::sweep;
+pub use publish::{copy_image, sweep};
 pub use record::MAX_RECORD_BYTES;
 pub use subscription::Subscription;
 pub use wire::{Assembler, Visitor, WireImage};

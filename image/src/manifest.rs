@@ -1,5 +1,6 @@
 //! What is announced of an image, as `GET /v1/images/latest` answers it.
 
+use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
 use headwater_schemas::{Digest, Hash, Head, Position, StreamId};
@@ -11,6 +12,14 @@ use crate::wire::{MAX_BLOCK_WIRE_BYTES, MAX_META_BYTES};
 /// The name of the wire form of the image at `head`.
 pub fn wire_name(head: &Head) -> String {
     format!("{}-{}.hwi", head.revision, head.hash)
+}
+
+/// The revision and the hash that the name of a wire form says; none for any other name. A name that passes holds
+/// no path: it may become one.
+pub fn parse_wire_name(name: &str) -> Option<(u64, Hash)> {
+    let (revision, hash) = name.strip_suffix(".hwi")?.split_once('-')?;
+    let (revision, hash) = (revision.parse::<u64>().ok()?, Hash::from_hex(hash)?);
+    (format!("{revision}-{hash}.hwi") == name).then_some((revision, hash))
 }
 
 /// All that a reader needs to fetch an image, and what it must turn out to be.
@@ -54,7 +63,105 @@ pub struct ManifestBlock {
     pub first_key: String,
 }
 
+/// Why an image is not announced in place of another.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WhyNot {
+    /// The very same state is announced: there is nothing to do.
+    #[error("revision {revision} is announced already")]
+    Same {
+        /// The revision of both.
+        revision: u64,
+    },
+    /// A later one is announced: there is nothing to do.
+    #[error(
+        "revision {revision} is not above the announced {announced}: only a greater one is announced"
+    )]
+    NotGreater {
+        /// The revision that would be announced.
+        revision: u64,
+        /// The one that is.
+        announced: u64,
+    },
+    /// Somebody else's images stand there: give each stream a place of its own.
+    #[error(
+        "images of stream {theirs} are announced there, this is {ours}: give each stream a place of its own"
+    )]
+    OtherStream {
+        /// The stream that is announced.
+        theirs: StreamId,
+        /// The one that would be.
+        ours: StreamId,
+    },
+    /// The announced image is of a fork of our chain, or ours is: a person must look.
+    #[error(
+        "at revision {revision} the announced image has the chain hash {theirs}, this one {ours}: one of them is of a fork"
+    )]
+    OtherChain {
+        /// The revision of both.
+        revision: u64,
+        /// The chain hash that is announced.
+        theirs: Hash,
+        /// The one that would be.
+        ours: Hash,
+    },
+    /// One commit and two states: whoever cut one of them is wrong. Announce nothing; a person must look.
+    #[error(
+        "at revision {revision} the announced image and this one differ in {what}: one of them is wrong"
+    )]
+    Differs {
+        /// The revision of both.
+        revision: u64,
+        /// What differs first.
+        what: &'static str,
+    },
+}
+
+impl WhyNot {
+    /// Whether there is simply nothing to do: this state, or a later one, is announced.
+    pub fn is_harmless(&self) -> bool {
+        matches!(self, Self::Same { .. } | Self::NotGreater { .. })
+    }
+}
+
 impl Manifest {
+    /// Whether this image may be announced in place of `announced`: the one rule for every place that images stand in.
+    /// It must be of the same stream and a greater revision. At the same revision both must be the same state: the files
+    /// may differ in how they were compressed, the hashes of their blocks may not.
+    ///
+    /// # Errors
+    /// [`WhyNot`].
+    pub fn may_follow(&self, announced: &Self) -> Result<(), WhyNot> {
+        let revision = self.revision;
+        if self.stream_id != announced.stream_id {
+            let (theirs, ours) = (announced.stream_id, self.stream_id);
+            return Err(WhyNot::OtherStream { theirs, ours });
+        }
+        match revision.cmp(&announced.revision) {
+            Ordering::Greater => return Ok(()),
+            Ordering::Less => {
+                return Err(WhyNot::NotGreater { revision, announced: announced.revision });
+            }
+            Ordering::Equal => {}
+        }
+        if self.hash != announced.hash {
+            let (theirs, ours) = (announced.hash, self.hash);
+            return Err(WhyNot::OtherChain { revision, theirs, ours });
+        }
+        let hashes = |manifest: &Self| -> Vec<Hash> {
+            manifest.blocks.iter().map(|block| block.blake3).collect()
+        };
+        let what = if self.digest != announced.digest {
+            "the digest of the state"
+        } else if self.entries != announced.entries {
+            "the number of entries"
+        } else if hashes(self) != hashes(announced) {
+            "the hashes of their blocks"
+        } else {
+            return Err(WhyNot::Same { revision });
+        };
+        Err(WhyNot::Differs { revision, what })
+    }
+
     /// Whether the numbers can be those of an image: nothing is allocated or fetched on a word that cannot be true.
     ///
     /// # Errors
@@ -94,9 +201,16 @@ impl Manifest {
     /// # Errors
     /// [`ImageError::Io`].
     pub fn write(&self, dir: &Path) -> Result<PathBuf, ImageError> {
+        self.write_as(dir, &format!("{}.json", self.name))
+    }
+
+    /// The same under a name of the caller's, in place of what stands there: readers see the one or the other, whole.
+    ///
+    /// # Errors
+    /// [`ImageError::Io`].
+    pub fn write_as(&self, dir: &Path, name: &str) -> Result<PathBuf, ImageError> {
         let json = serde_json::to_vec(self).map_err(ImageError::source)?;
-        let name = format!("{}.json", self.name);
-        publish(dir, &name, |out| out.write(&json), |path, ()| Self::read(path))?;
+        publish(dir, name, |out| out.write(&json), |path, ()| Self::read(path))?;
         Ok(dir.join(name))
     }
 
@@ -135,5 +249,76 @@ mod rfc3339 {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
         let text = String::deserialize(from)?;
         Ok(text.parse::<Timestamp>().map_err(D::Error::custom)?.as_millisecond())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn manifest(stream: u8, revision: u64, hash: u8, state: u8) -> Manifest {
+        let hash = Hash([hash; 32]);
+        Manifest {
+            name: format!("{revision}-{hash}.hwi"),
+            stream_id: StreamId([stream; 16]),
+            revision,
+            hash,
+            digest: Digest([state; 32]),
+            entries: u64::from(state),
+            bytes: 9,
+            blake3: Hash::default(),
+            created_at_ms: 1,
+            log_position: Position(revision),
+            blocks: Vec::new(),
+        }
+    }
+
+    fn block(blake3: u8, bytes: u64) -> ManifestBlock {
+        ManifestBlock { offset: 1, bytes, blake3: Hash([blake3; 32]), first_key: "a/k".into() }
+    }
+
+    proptest! {
+        #[test]
+        fn only_a_greater_revision_of_the_same_stream_may_follow(
+            ours in (0u8..2, 0u64..4, 0u8..2, 0u8..2),
+            theirs in (0u8..2, 0u64..4, 0u8..2, 0u8..2),
+        ) {
+            let (a, b) = (manifest(ours.0, ours.1, ours.2, ours.3), manifest(theirs.0, theirs.1, theirs.2, theirs.3));
+            let may = a.may_follow(&b);
+            prop_assert_eq!(may.is_ok(), ours.0 == theirs.0 && ours.1 > theirs.1);
+            // No two may follow each other: whoever races ends at one place.
+            prop_assert!(may.is_err() || b.may_follow(&a).is_err());
+            let same = matches!(may, Err(WhyNot::Same { .. }));
+            prop_assert_eq!(same, ours == theirs);
+        }
+
+        #[test]
+        fn only_the_exact_name_of_an_image_is_one(
+            name in "[0+]?[0-9]{1,3}-[0-9a-fA-F]{64}\\.hwi(.json)?|[0-9]{1,3}-[0-9a-f]{64}\\.hwi|\\PC{0,90}",
+        ) {
+            let said = parse_wire_name(&name).map(|(revision, hash)| format!("{revision}-{hash}.hwi"));
+            prop_assert!(said.is_none_or(|said| said == name));
+        }
+    }
+
+    #[test]
+    fn a_name_says_its_revision_and_hash_and_is_no_path() {
+        let hash = Hash([0xab; 32]);
+        assert_eq!(parse_wire_name(&format!("7-{hash}.hwi")), Some((7, hash)));
+        for name in ["latest.json", "x.hwi", "1-2.hwi", &format!("../7-{hash}.hwi")] {
+            assert_eq!(parse_wire_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn how_blocks_were_compressed_makes_no_difference_and_what_is_in_them_does() {
+        let (mut a, mut b) = (manifest(1, 5, 1, 1), manifest(1, 5, 1, 1));
+        (a.blocks, b.blocks) = (vec![block(1, 10)], vec![block(1, 12)]);
+        assert_eq!(a.may_follow(&b), Err(WhyNot::Same { revision: 5 }));
+        b.blocks = vec![block(2, 10)];
+        let refused = a.may_follow(&b).unwrap_err();
+        assert!(matches!(refused, WhyNot::Differs { revision: 5, .. }) && !refused.is_harmless());
     }
 }

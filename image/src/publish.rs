@@ -2,12 +2,14 @@
 //! Whoever sees the final name sees a whole, verified, durable file.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-use crate::ImageError;
+use headwater_schemas::Hash;
+
+use crate::{ImageError, Manifest};
 
 const TEMPORARY: &str = ".hw-tmp";
 
@@ -37,6 +39,45 @@ pub(crate) fn publish<W, V>(
     fs::rename(path, dir.join(name)).map_err(ImageError::io("rename", path))?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(ImageError::io("sync", dir))?;
     Ok(verified)
+}
+
+/// Copies the wire form that `manifest` names from one directory into another: whole and read back, or not at all.
+///
+/// # Errors
+/// [`ImageError::Io`], or [`ImageError::Damaged`] when the bytes are not those of the manifest.
+pub fn copy_image(from: &Path, to: &Path, manifest: &Manifest) -> Result<(), ImageError> {
+    let source = from.join(&manifest.name);
+    let copy = |out: &mut Output<'_>| {
+        let mut file = File::open(&source).map_err(ImageError::io("open", &source))?;
+        pieces(&mut file, &source, |piece| out.write(piece))
+    };
+    publish(to, &manifest.name, copy, |path, ()| {
+        let mut file = File::open(path).map_err(ImageError::io("open", path))?;
+        let mut hasher = blake3::Hasher::new();
+        pieces(&mut file, path, |piece| {
+            hasher.update(piece);
+            Ok(())
+        })?;
+        if Hash(*hasher.finalize().as_bytes()) == manifest.blake3 {
+            return Ok(());
+        }
+        Err(ImageError::damaged("its copy is not what the manifest says").in_file(&source))
+    })
+}
+
+/// Reads a file to its end, a piece at a time.
+fn pieces(
+    file: &mut File,
+    path: &Path,
+    mut take: impl FnMut(&[u8]) -> Result<(), ImageError>,
+) -> Result<(), ImageError> {
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut piece).map_err(ImageError::io("read", path))? {
+            0 => return Ok(()),
+            read => take(piece.get(..read).unwrap_or_default())?,
+        }
+    }
 }
 
 /// Where the bytes of a new file go.

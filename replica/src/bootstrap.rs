@@ -1,25 +1,36 @@
-//! The ladder to a first state: own cache → newest image (directory or relay) → the whole log.
-//! (The compacted topic and the object store will stand between image and log.)
+//! The ladder to a first state: own cache → newest image (directories, other places, the relay) → the whole log.
+//! (The compacted topic will stand between image and log.)
 
-use std::ops::Range;
-use std::path::Path;
+mod candidates;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use headwater_client::Client;
+use headwater_client::{Backoff, Client};
 use headwater_image::{Assembler, ImageError, Manifest, Mapped, WireImage};
-use headwater_schemas::Head;
+use headwater_image_store::{Store, StoreError};
 
+use self::candidates::{Candidate, Passed, candidates};
 use crate::ancestry::Ancestry;
 use crate::core::Core;
 use crate::remote::Ended;
 use crate::replica::Settings;
 use crate::{Source, View, cache};
 
-/// Where a shelf of images announces the newest.
+/// Where a directory of images announces the newest.
 pub(crate) const LATEST: &str = "latest.json";
 
-/// Takes the best state on this machine's disks, if there is one. What was refused on the way is reported.
-pub(crate) async fn from_disk(core: &mut Core) {
+/// How often a broken transfer is taken up again without getting on, and one that brought damage at all, before another
+/// place is tried.
+const MAX_BREAKS: usize = 5;
+/// What counts as getting on, in bytes.
+const PROGRESS_BYTES: u64 = 256 * 1024;
+/// The pause before it is: full jitter between nothing and this, doubling from the first to the second.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// Takes the last known good state, if there is one. What was refused on the way is reported.
+pub(crate) async fn from_cache(core: &mut Core) {
     let settings = core.settings.clone();
     let found = tokio::task::spawn_blocking(move || {
         let kept = settings.cache_dir.as_deref().map(Ancestry::load);
@@ -28,14 +39,24 @@ pub(crate) async fn from_disk(core: &mut Core) {
     let (kept, (found, refused)) =
         found.await.unwrap_or_else(|error| (Ancestry::default(), (None, vec![error.to_string()])));
     core.remember(kept);
-    for reason in refused {
-        core.rung(reason);
+    if !refused.is_empty() {
+        core.rung("cache", refused.join("\ncache: "));
     }
-    if let Some((mapped, source)) = found
-        && let Err(error) = core.reset(View::of_image(Arc::new(mapped)), source).await
+    if let Some(mapped) = found
+        && let Err(error) = core.reset(View::of_image(Arc::new(mapped)), Source::Cache).await
     {
         core.error(error.to_string());
     }
+}
+
+fn search(settings: &Settings) -> (Option<Mapped>, Vec<String>) {
+    let found = cache::newest(settings);
+    if let Some(dir) = &settings.cache_dir
+        && let Err(error) = std::fs::create_dir_all(dir)
+    {
+        tracing::warn!(dir = %dir.display(), %error, "nothing can be cached: the directory cannot be made");
+    }
+    found
 }
 
 /// The last good state in a server's data directory: its cache, else its newest image. Blocks.
@@ -43,114 +64,156 @@ pub(crate) async fn from_disk(core: &mut Core) {
 /// # Errors
 /// Why there is none, a line for each place.
 pub fn last_good(data: &Path) -> Result<View, Vec<String>> {
-    let (found, refused) = search(&Settings::of_server(data));
-    found.map(|(mapped, _)| View::of_image(Arc::new(mapped))).ok_or(refused)
-}
-
-fn search(settings: &Settings) -> (Option<(Mapped, Source)>, Vec<String>) {
-    let (cached, mut refused) = cache::newest(settings);
-    if let Some(dir) = &settings.cache_dir
-        && let Err(error) = std::fs::create_dir_all(dir)
-    {
-        tracing::warn!(dir = %dir.display(), %error, "nothing can be cached: the directory cannot be made");
-    }
-    if let Some(cached) = cached {
-        return (Some((cached, Source::Cache)), refused);
-    }
+    let settings = Settings::of_server(data);
+    let (cached, mut refused) = search(&settings);
+    let mut found = cached;
     for dir in &settings.image_dirs {
-        if matches!(dir.join(LATEST).try_exists(), Ok(false)) {
-            refused.push(format!("images in {}: none there yet", dir.display()));
-            continue;
-        }
-        match from_dir(dir, settings) {
-            Ok(mapped) => return (Some((mapped, Source::Image)), refused),
-            Err(error) => refused.push(format!("images in {}: {error}", dir.display())),
+        if found.is_none() {
+            match from_dir(dir, &settings) {
+                Ok(mapped) => found = Some(mapped),
+                Err(error) => refused.push(format!("images in {}: {error}", dir.display())),
+            }
         }
     }
-    (None, refused)
+    found.map(|mapped| View::of_image(Arc::new(mapped))).ok_or(refused)
 }
 
 fn from_dir(dir: &Path, settings: &Settings) -> Result<Mapped, ImageError> {
     let manifest = Manifest::read(&dir.join(LATEST))?;
     let path = dir.join(&manifest.name);
-    Ok(cache::keep(WireImage::assemble(&path, manifest, settings.subscription())?, settings).0)
+    WireImage::assemble(&path, manifest, settings.subscription())
 }
 
-/// Downloads the newest image of a relay, if it is on our stream and at `at_least` that revision, and takes it.
-pub(crate) async fn from_relay(
+/// Takes the newest image there is of revision `at_least` or later, from the nearest place that has it and gives it
+/// whole; the places that are passed over are reported. Nothing that the relay says is not of its chain is taken.
+pub(crate) async fn from_image(
     core: &mut Core,
-    relay: &Client,
+    relay: Option<&Client>,
     at_least: u64,
 ) -> Result<(), Ended> {
-    let manifest: Manifest = relay.image_manifest().await?;
-    manifest.check().map_err(|error| Ended::Image(error.to_string()))?;
-    if let Some(head) = core.head() {
-        suits(&manifest, &head)?;
+    let (candidates, mut passed) = candidates(core, relay, at_least).await;
+    for candidate in candidates {
+        match take(core, &candidate, relay).await {
+            Ok(()) => {
+                let (place, revision) = (candidate.store.url(), candidate.manifest.revision);
+                tracing::info!(place, revision, "took an image");
+                warn(core, &passed);
+                return Ok(());
+            }
+            Err(why) => {
+                passed.push(Passed { label: candidate.label(), is_relay: candidate.is_relay, why })
+            }
+        }
     }
-    if manifest.revision < at_least {
-        return Err(Ended::NoNewer { image: manifest.revision, at_least });
+    let mut ended = Ended::NoImage;
+    for passed in passed {
+        let line = passed.reason();
+        match passed.why {
+            Ended::WrongSource(_) if passed.is_relay => {
+                ended = Ended::WrongSource(format!("{}: {line}", passed.label));
+            }
+            why if passed.is_relay => ended = why,
+            _ if core.view().is_none() => core.rung(&passed.label, line),
+            why => tracing::warn!(place = passed.label, %why, "an image is passed over"),
+        }
     }
-    let mapped = download(relay, manifest, &core.settings).await?;
+    Err(ended)
+}
+
+/// There is a state now, and yet somebody should know of the places that should have given it and did not. What is
+/// wrong with the relay is told by whoever follows it.
+fn warn(core: &Core, passed: &[Passed]) {
+    let told = passed.iter().filter(|passed| !passed.is_relay && !passed.is_harmless());
+    let told: Vec<_> = told.map(|it| format!("{}: {}", it.label, it.reason())).collect();
+    if !told.is_empty() {
+        core.error(told.join("\n"));
+    }
+}
+
+/// Takes one image.
+async fn take(core: &mut Core, candidate: &Candidate, relay: Option<&Client>) -> Result<(), Ended> {
+    let Candidate { store, manifest, .. } = candidate;
+    if let Some(relay) = relay.filter(|_| !candidate.is_relay) {
+        candidates::of_its_chain(relay, manifest, core.settings.namespaces.as_deref()).await?;
+    }
+    let mapped = match store.path(&manifest.name) {
+        Some(path) => from_disk(path, manifest.clone(), core.settings.clone()).await?,
+        None => download(store, manifest.clone(), &core.settings).await?,
+    };
     let view = View::of_image(Arc::new(mapped));
     core.reset(view, Source::Image).await.map_err(|error| Ended::Image(error.to_string()))
 }
 
-/// Whether an image may be of the chain that ends in `head`.
-fn suits(manifest: &Manifest, head: &Head) -> Result<(), Ended> {
-    if manifest.stream_id != head.stream_id {
-        return Err(Ended::WrongSource(format!(
-            "the relay's image is of stream {}, we follow {}",
-            manifest.stream_id, head.stream_id
-        )));
-    }
-    if manifest.revision == head.revision && manifest.hash != head.hash {
-        return Err(Ended::WrongSource(format!(
-            "the relay's image of revision {} has the chain hash {}, ours is {}",
-            head.revision, manifest.hash, head.hash
-        )));
-    }
-    Ok(())
+/// Assembles an image of a directory: nothing has to be fetched.
+async fn from_disk(path: PathBuf, manifest: Manifest, settings: Settings) -> Result<Mapped, Ended> {
+    let assemble = move || {
+        let mapped = WireImage::assemble(&path, manifest, settings.subscription())?;
+        Ok(cache::keep(mapped, &settings).0)
+    };
+    finished(tokio::task::spawn_blocking(assemble).await)
 }
 
-/// How often a broken transfer is taken up again before another source is tried.
-const MAX_BREAKS: usize = 5;
-
+/// Downloads an image, and takes the transfer up again where it breaks. The assembler is this image's alone: what
+/// comes from another place begins anew.
 pub(crate) async fn download(
-    relay: &Client,
+    store: &Store,
     manifest: Manifest,
     settings: &Settings,
 ) -> Result<Mapped, Ended> {
     let name = manifest.name.clone();
-    let mut assembler = Assembler::new(manifest, settings.subscription())
-        .map_err(|error| Ended::Image(error.to_string()))?;
-    let mut breaks = 0;
-    while let Some(range) = assembler.needs() {
-        if let Err(error) = fetch(relay, &name, range, &mut assembler).await {
-            breaks += 1;
-            if breaks > MAX_BREAKS || assembler.needs().is_none() {
-                return Err(error);
+    let assembler = Assembler::new(manifest, settings.subscription());
+    let mut assembler = assembler.map_err(|error| Ended::Image(error.to_string()))?;
+    let mut backoff = Backoff::new(rand::random(), PAUSE.0, PAUSE.1);
+    let (mut breaks, mut damages) = (0, 0);
+    while assembler.needs().is_some() {
+        let mut fetched = 0;
+        let Err(error) = fetch(store, &name, &mut assembler, &mut fetched).await else { continue };
+        if matches!(error, Ended::Image(_)) {
+            // Found behind bytes that were fetched on the way: those are no progress, and what is damaged there stays so.
+            damages += 1;
+        } else {
+            if fetched >= PROGRESS_BYTES {
+                breaks = 0;
+                backoff = Backoff::new(rand::random(), PAUSE.0, PAUSE.1);
             }
-            tracing::warn!(%error, "an image's transfer broke off and is taken up again");
+            breaks += 1;
         }
+        if breaks.max(damages) > MAX_BREAKS || assembler.needs().is_none() {
+            return Err(error);
+        }
+        tracing::warn!(%error, "an image's transfer broke off and is taken up again");
+        tokio::time::sleep(backoff.next().unwrap_or(PAUSE.1)).await;
     }
     let settings = settings.clone();
     let finish = move || Ok(cache::keep(assembler.finish()?, &settings).0);
-    let finished = tokio::task::spawn_blocking(finish).await;
-    finished.map_err(ImageError::source).flatten().map_err(|error| Ended::Image(error.to_string()))
+    finished(tokio::task::spawn_blocking(finish).await)
 }
 
-/// Fetches one range. The client of an SDK has a runtime of its own, so blocks are unpacked as they come.
+fn finished(
+    mapped: Result<Result<Mapped, ImageError>, tokio::task::JoinError>,
+) -> Result<Mapped, Ended> {
+    mapped.map_err(ImageError::source).flatten().map_err(|error| Ended::Image(error.to_string()))
+}
+
+/// Fetches what is needed next, and counts in `fetched` how much of it came. The client of an SDK has a runtime of its
+/// own, so blocks are unpacked as they come.
 async fn fetch(
-    relay: &Client,
+    store: &Store,
     name: &str,
-    range: Range<u64>,
     assembler: &mut Assembler,
+    fetched: &mut u64,
 ) -> Result<(), Ended> {
+    let Some(range) = assembler.needs() else { return Ok(()) };
     let mut at = range.start;
-    let mut chunks = relay.image(name, range.start, Some(range.end)).await?;
-    while let Some(chunk) = chunks.next().await? {
-        assembler.feed(at, &chunk).map_err(|error| Ended::Image(error.to_string()))?;
-        at += chunk.len() as u64;
+    let mut reading = store.read(name, range.start, Some(range.end)).await?;
+    while at < range.end {
+        let Some(piece) = reading.next().await? else {
+            let (url, cause) = (store.url().to_owned(), format!("{name} ended early"));
+            return Err(StoreError::Unreachable { url, cause }.into());
+        };
+        assembler.feed(at, &piece).map_err(|error| Ended::Image(error.to_string()))?;
+        at += piece.len() as u64;
+        *fetched += piece.len() as u64;
     }
     Ok(())
 }

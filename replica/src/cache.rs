@@ -41,11 +41,11 @@ pub(crate) fn newest(settings: &Settings) -> (Option<Mapped>, Vec<String>) {
                 return (Some(mapped), refused);
             }
             Ok(_) => {}
-            Err(error) => refused.push(format!("cache {}: {error}", path.display())),
+            Err(error) => refused.push(format!("{}: {error}", path.display())),
         }
     }
     if refused.is_empty() {
-        refused.push(format!("cache {}: nothing there yet", dir.display()));
+        refused.push(format!("{}: nothing there yet", dir.display()));
     }
     (None, refused)
 }

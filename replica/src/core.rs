@@ -136,10 +136,14 @@ impl Core {
         self.shared.account().last_error = Some(error);
     }
 
-    /// Why a rung of the ladder did not hold: on a first start there is nothing to warn of.
-    pub(crate) fn rung(&self, reason: String) {
-        tracing::info!(%reason, "no state from here, looking further");
-        self.shared.account().rungs.push(reason);
+    /// Why a rung of the ladder did not hold: on a first start there is nothing to warn of. A rung that is tried again
+    /// has one line, its last.
+    pub(crate) fn rung(&self, label: &str, reason: impl Into<String>) {
+        let reason = reason.into();
+        tracing::info!(rung = label, %reason, "no state from here, looking further");
+        let mut account = self.shared.account();
+        account.rungs.retain(|known| !known.starts_with(label));
+        account.rungs.push(format!("{label}: {reason}"));
     }
 
     /// A source speaks of a revision.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use headwater_api::{Code, Frame, Succession};
 use headwater_client::{Backoff, Client, ClientError, FrameStream};
 use headwater_image::Manifest;
+use headwater_image_store::{Store, StoreError};
 use headwater_schemas::{DecodeError, Digest, Frozen, Hash, Head, Position, Record, StreamId};
 
 use crate::core::{Core, Refusal, Taken};
@@ -33,15 +34,21 @@ pub(crate) enum Ended {
     /// It serves another chain, to which an operator's word leads from where we have been.
     #[error("the relay's chain goes on from revision {}, where an operator led the stream", .0.from.revision)]
     LedOn(Succession),
-    /// Its newest image is too old to help.
-    #[error("the relay's newest image is of revision {image}, and {at_least} or later is needed")]
+    /// The newest image of a place is too old to help.
+    #[error("the newest image is of revision {image}, and {at_least} or later is needed")]
     NoNewer {
         /// The revision of its newest image.
         image: u64,
         /// What is needed.
         at_least: u64,
     },
-    /// Its image cannot be used.
+    /// A place announces no image.
+    #[error("no image there yet")]
+    NoImage,
+    /// A place of images cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An image cannot be used.
     #[error("image: {0}")]
     Image(String),
     /// A commit it sent cannot be applied by this build.
@@ -58,6 +65,7 @@ impl Ended {
                 | ClientError::Timeout { .. }
                 | ClientError::Decode { .. }),
             ) => named.to_string(),
+            Self::Store(named) => named.to_string(),
             other => format!("{}: {other}", relay.url()),
         }
     }
@@ -107,7 +115,7 @@ pub(crate) async fn follow(core: &mut Core, relays: &[Client]) {
 /// The state or the stream is wrong: takes a whole state that is not older.
 async fn anew(core: &mut Core, relay: &Client) -> Result<(), Ended> {
     let at_least = core.head().map_or(0, |head| head.revision);
-    bootstrap::from_relay(core, relay, at_least).await
+    bootstrap::from_image(core, Some(relay), at_least).await
 }
 
 /// Takes the state of the chain to which an operator led the stream: an image of it, which the relay itself goes on from.
@@ -120,7 +128,8 @@ async fn succeed(core: &mut Core, relay: &Client, succession: Succession) -> Res
     }
     // An image of the chain that was left would lead back on it.
     relay.stream(image, manifest.hash, core.settings.namespaces.as_deref()).await?;
-    let mapped = bootstrap::download(relay, manifest, &core.settings).await?;
+    let mapped =
+        bootstrap::download(&Store::relay(relay.clone()), manifest, &core.settings).await?;
     let view = View::of_image(Arc::new(mapped));
     let heads = vec![*view.head()];
     let taken = core.succeed(view, heads, Source::Image).await;
@@ -129,7 +138,7 @@ async fn succeed(core: &mut Core, relay: &Client, succession: Succession) -> Res
 
 async fn session(core: &mut Core, relay: &Client) -> Result<std::convert::Infallible, Ended> {
     if core.view().is_none() {
-        bootstrap::from_relay(core, relay, 0).await?;
+        bootstrap::from_image(core, Some(relay), 0).await?;
     }
     let mut stream = match open(core, relay).await {
         Err(Ended::Client(ClientError::Problem(problem)))
@@ -137,7 +146,7 @@ async fn session(core: &mut Core, relay: &Client) -> Result<std::convert::Infall
         {
             // The image of the revision that was just refused would be refused again.
             let newer = core.head().map_or(0, |head| head.revision + 1);
-            bootstrap::from_relay(core, relay, newer).await?;
+            bootstrap::from_image(core, Some(relay), newer).await?;
             open(core, relay).await?
         }
         other => other?,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwapOption;
 use headwater_client::Client;
 use headwater_image::{Keep, Subscription};
+use headwater_image_store::Store;
 use headwater_log::Log;
 use headwater_schemas::{Hash, Namespace, Position};
 use tokio::sync::{mpsc, watch};
@@ -26,6 +27,9 @@ pub struct Settings {
     pub cache_dir: Option<PathBuf>,
     /// Directories with images of this stream, as a snapshotter leaves them.
     pub image_dirs: Vec<PathBuf>,
+    /// Other places with images of this stream, the nearest first. Of equal images a directory's is taken before
+    /// theirs, and theirs before the relay's.
+    pub image_stores: Vec<Store>,
     /// The namespaces it holds; none means all. `_schemas` always belongs to them.
     pub namespaces: Option<Vec<Namespace>>,
     /// How many bytes of applied commits the tail keeps. Default 64 MiB.
@@ -39,6 +43,7 @@ impl Default for Settings {
         Self {
             cache_dir: None,
             image_dirs: Vec::new(),
+            image_stores: Vec::new(),
             namespaces: None,
             tail_bytes: TAIL_BYTES,
             image_in_memory: false,
@@ -302,9 +307,16 @@ impl Loop {
     }
 
     async fn keep(core: &mut Core, follow: &Follow) {
-        bootstrap::from_disk(core).await;
+        bootstrap::from_cache(core).await;
         match follow {
-            Follow::Log(log) => follow::follow(core, log.as_ref()).await,
+            Follow::Log(log) => {
+                if core.view().is_none()
+                    && let Err(error) = bootstrap::from_image(core, None, 0).await
+                {
+                    tracing::debug!(%error, "from the whole log then");
+                }
+                follow::follow(core, log.as_ref()).await;
+            }
             Follow::Relays(relays) => remote::follow(core, relays).await,
         }
     }

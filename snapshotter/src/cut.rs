@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use headwater_image::{ImageError, WireImage};
+use headwater_image::{ImageError, WhyNot, WireImage};
 use headwater_replica::{Alarm, AlarmKind};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -145,7 +145,12 @@ impl Cutter {
         let alarm = match error {
             CutError::Proof(ProofError::Unproved { .. })
             | CutError::Image(ImageError::Totals { .. }) => AlarmKind::Divergence,
-            CutError::Shelf(ShelfError::OtherStream { .. }) => AlarmKind::WrongSource,
+            CutError::Shelf(ShelfError::Refused { why: WhyNot::Differs { .. }, .. }) => {
+                AlarmKind::Divergence
+            }
+            CutError::Shelf(ShelfError::Refused { why, .. }) if !why.is_harmless() => {
+                AlarmKind::WrongSource
+            }
             _ => return self.shared.error(format!("no image: {error}")),
         };
         let detail = format!("{error}; no image is cut until this process was started anew");

@@ -4,7 +4,7 @@
 //!  replica's tail ─┐                       ┌─▶ history
 //!                  ├─▶ follow ─▶ rows ─────┤
 //!  log (catch-up) ─┘   one batch: rows,    └─▶ cut ─▶ prove ─▶ announce ─▶ image shelf
-//!                      totals and place
+//!                      totals and place                        └─▶ share: where all readers get it
 //! ```
 //! It never writes to the log. A chain that does not continue stops it at its last good state, with an alarm; nothing
 //! is ever wiped.
@@ -15,6 +15,7 @@ mod materialise;
 pub mod metrics;
 mod prove;
 mod settings;
+mod share;
 mod shelf;
 mod snapshotter;
 mod status;

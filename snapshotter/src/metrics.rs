@@ -20,6 +20,12 @@ pub const IMAGE_BYTES: &str = "headwater_snapshotter_image_bytes";
 pub const CUT_SECONDS: &str = "headwater_snapshotter_cut_seconds";
 /// Counter: images that could not be cut, or did not prove themselves.
 pub const CUT_ERRORS: &str = "headwater_snapshotter_cut_errors_total";
+/// Gauge: the revision announced where images are shared.
+pub const SHARED_REVISION: &str = "headwater_snapshotter_shared_revision";
+/// Histogram: seconds to put, read back and announce one image there.
+pub const SHARE_SECONDS: &str = "headwater_snapshotter_share_seconds";
+/// Counter: tries to share an image that failed.
+pub const SHARE_ERRORS: &str = "headwater_snapshotter_share_errors_total";
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
 fn gauge(name: &'static str, value: u64) {
@@ -52,4 +58,16 @@ pub(crate) fn cut(took: Duration) {
 
 pub(crate) fn cut_error() {
     ::metrics::counter!(CUT_ERRORS).increment(1);
+}
+
+pub(crate) fn shared(revision: u64) {
+    gauge(SHARED_REVISION, revision);
+}
+
+pub(crate) fn share(took: Duration) {
+    ::metrics::histogram!(SHARE_SECONDS).record(took.as_secs_f64());
+}
+
+pub(crate) fn share_error() {
+    ::metrics::counter!(SHARE_ERRORS).increment(1);
 }

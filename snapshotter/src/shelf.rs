@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use headwater_image::{ImageError, Manifest, sweep};
+use headwater_image::{ImageError, Manifest, WhyNot, parse_wire_name, sweep};
 use headwater_schemas::{Hash, StreamId};
 
 /// The name of the announcement.
@@ -24,12 +24,8 @@ pub(crate) enum ShelfError {
         "the announcement cannot be read: {0}; delete latest.json, and a new image is announced"
     )]
     Announcement(ImageError),
-    #[error("the image shelf {} holds images of stream {theirs}, this is {ours}: give it a directory of its own", dir.display())]
-    OtherStream { dir: PathBuf, theirs: StreamId, ours: StreamId },
-    #[error(
-        "revision {revision} is not above the announced {announced}: only a greater one is announced"
-    )]
-    NotGreater { revision: u64, announced: u64 },
+    #[error("the image shelf {}: {why}", dir.display())]
+    Refused { dir: PathBuf, why: WhyNot },
 }
 
 fn failed<'a>(
@@ -87,22 +83,23 @@ impl Shelf {
     pub(crate) fn check_stream(&self, ours: StreamId) -> Result<(), ShelfError> {
         match self.latest() {
             Some(latest) if latest.stream_id != ours => {
-                let (dir, theirs) = (self.dir.clone(), latest.stream_id);
-                Err(ShelfError::OtherStream { dir, theirs, ours })
+                Err(self.refused(WhyNot::OtherStream { theirs: latest.stream_id, ours }))
             }
             _ => Ok(()),
         }
     }
 
+    fn refused(&self, why: WhyNot) -> ShelfError {
+        ShelfError::Refused { dir: self.dir.clone(), why }
+    }
+
     /// Announces an image that stands on the shelf and was proved. Only a greater revision is, or the same image again.
     pub(crate) fn announce(&self, manifest: Manifest) -> Result<(), ShelfError> {
-        self.check_stream(manifest.stream_id)?;
         if let Some(latest) = self.latest()
-            && latest.revision >= manifest.revision
-            && latest.name != manifest.name
+            && let Err(why) = manifest.may_follow(&latest)
+            && !matches!(why, WhyNot::Same { .. })
         {
-            let (revision, announced) = (manifest.revision, latest.revision);
-            return Err(ShelfError::NotGreater { revision, announced });
+            return Err(self.refused(why));
         }
         let (tmp, path) = (self.dir.join(LATEST_TMP), self.dir.join(LATEST));
         let write = || {
@@ -123,7 +120,7 @@ impl Shelf {
         for file in fs::read_dir(&self.dir).map_err(failed("list", &self.dir))? {
             let file = file.map_err(failed("list", &self.dir))?;
             let name = file.file_name();
-            let parsed = name.to_str().and_then(parse_name);
+            let parsed = name.to_str().and_then(parse_wire_name);
             images.extend(parsed.map(|(revision, hash)| Shelved {
                 revision,
                 hash,
@@ -151,12 +148,6 @@ impl Shelf {
         }
         Ok(gone)
     }
-}
-
-/// The revision and hash that a name of the wire form says.
-fn parse_name(name: &str) -> Option<(u64, Hash)> {
-    let (revision, hash) = name.strip_suffix(".hwi")?.split_once('-')?;
-    Some((revision.parse().ok()?, Hash::from_hex(hash)?))
 }
 
 #[cfg(test)]
@@ -194,8 +185,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let shelf = Shelf::open(dir.path()).unwrap();
         shelf.announce(manifest(5, 1)).unwrap();
-        assert!(matches!(shelf.announce(manifest(4, 1)), Err(ShelfError::NotGreater { .. })));
-        assert!(matches!(shelf.announce(manifest(6, 2)), Err(ShelfError::OtherStream { .. })));
+        let why = |refused| match refused {
+            Err(ShelfError::Refused { why, .. }) => why,
+            other => panic!("{other:?}"),
+        };
+        assert!(why(shelf.announce(manifest(4, 1))).is_harmless());
+        let other = why(shelf.announce(manifest(6, 2)));
+        assert!(matches!(other, WhyNot::OtherStream { .. }), "{other}");
         assert_eq!(shelf.latest().unwrap().revision, 5);
         shelf.announce(manifest(6, 1)).unwrap();
         drop(shelf);
@@ -223,14 +219,5 @@ mod tests {
         fs::write(dir.path().join(LATEST), "{").unwrap();
         let error = Shelf::open(dir.path()).unwrap_err();
         assert!(error.to_string().contains("delete latest.json"), "{error}");
-    }
-
-    #[test]
-    fn names_that_are_no_images_are_ignored() {
-        for name in ["latest.json", "x.hwi", "1-2.hwi", ".1-aa.hwi.tmp"] {
-            assert_eq!(parse_name(name), None, "{name}");
-        }
-        let name = manifest(7, 1).name;
-        assert_eq!(parse_name(&name).unwrap().0, 7);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use headwater_image_store::Store as ImageStore;
 use headwater_log::Log;
 use headwater_replica::{History, Replica};
 use tokio_util::sync::CancellationToken;
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cut::Cutter;
 use crate::follow::Follower;
 use crate::settings::Settings;
+use crate::share::Sharer;
 use crate::shelf::Shelf;
 use crate::status::{Shared, Status};
 use crate::steps::Steps;
@@ -33,7 +35,8 @@ pub struct Snapshotter {
 
 impl Snapshotter {
     /// Opens the rows and the image shelf of the stream that `log` holds. Starts no task: run the [`Loop`].
-    /// `replica` must hold all namespaces of the same log. Blocks while RocksDB opens.
+    /// `replica` must hold all namespaces of the same log. Images are shared in `images`, if anywhere. Blocks while
+    /// RocksDB opens.
     ///
     /// # Errors
     /// [`OpenError`], which says what to do.
@@ -41,8 +44,9 @@ impl Snapshotter {
         settings: Settings,
         log: Arc<dyn Log>,
         replica: Replica,
+        images: Option<ImageStore>,
     ) -> Result<(Self, Loop), OpenError> {
-        Self::open_with(settings, log, replica, Steps::default())
+        Self::open_with(settings, log, replica, images, Steps::default())
     }
 
     /// The same, with a hook at every step where a crash would show.
@@ -53,6 +57,7 @@ impl Snapshotter {
         settings: Settings,
         log: Arc<dyn Log>,
         replica: Replica,
+        images: Option<ImageStore>,
         steps: Steps,
     ) -> Result<(Self, Loop), OpenError> {
         let store = Store::open(&settings.dir)?;
@@ -63,6 +68,13 @@ impl Snapshotter {
         if let Some(latest) = shelf.latest_there() {
             shared.announced(latest.revision);
         }
+        let sharer = images.map(|images| Sharer {
+            shared: shared.clone(),
+            shelf: shelf.clone(),
+            images,
+            keep: settings.keep,
+            steps: steps.clone(),
+        });
         let cutter = Cutter {
             shared: shared.clone(),
             shelf,
@@ -71,7 +83,7 @@ impl Snapshotter {
             stop: CancellationToken::new(),
         };
         let follower = Follower { shared: shared.clone(), log, replica, settings, steps };
-        Ok((Self { shared }, Loop { follower, cutter }))
+        Ok((Self { shared }, Loop { follower, cutter, sharer }))
     }
 
     /// Every version and every commit, as far as the rows are.
@@ -97,11 +109,12 @@ impl Snapshotter {
     }
 }
 
-/// What keeps the rows and cuts the images.
+/// What keeps the rows, cuts the images and shares them.
 #[derive(Debug)]
 pub struct Loop {
     follower: Follower,
     cutter: Cutter,
+    sharer: Option<Sharer>,
 }
 
 impl Loop {
@@ -109,7 +122,13 @@ impl Loop {
     pub async fn run(self, stop: CancellationToken) {
         let shared = self.follower.shared.clone();
         let cutter = Cutter { stop: stop.clone(), ..self.cutter };
-        tokio::join!(self.follower.run(stop), cutter.run());
+        let sharer = self.sharer;
+        let sharing = async {
+            if let Some(sharer) = sharer {
+                sharer.run(stop.clone()).await;
+            }
+        };
+        tokio::join!(self.follower.run(stop.clone()), cutter.run(), sharing);
         shared.work.close();
         shared.work.wait().await;
     }

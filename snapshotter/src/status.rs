@@ -21,6 +21,8 @@ pub struct Status {
     pub live: bool,
     /// The revision of the announced image.
     pub image_revision: Option<u64>,
+    /// The revision announced where images are shared, as far as it is known; none where they are not.
+    pub shared_revision: Option<u64>,
     /// What stands in its way; it serves its last good state meanwhile, and cuts no image.
     pub alarm: Option<Alarm>,
     /// The last thing that went wrong, even if mended since.
@@ -141,6 +143,12 @@ impl Shared {
 
     pub(crate) fn announced(&self, revision: u64) {
         self.status.send_modify(|status| status.image_revision = Some(revision));
+    }
+
+    pub(crate) fn shared(&self, revision: u64) {
+        metrics::shared(revision);
+        self.status
+            .send_if_modified(|status| status.shared_revision.replace(revision) != Some(revision));
     }
 
     pub(crate) fn status(&self) -> watch::Receiver<Status> {

@@ -22,6 +22,14 @@ pub enum Step {
     Retain,
     /// The old ones are gone.
     Retained,
+    /// An announced image is about to be put where images are shared.
+    Put,
+    /// It stands there, was read back, and is about to be announced there.
+    Share,
+    /// It was announced there, and old ones are about to go.
+    RetainShared,
+    /// The old ones are gone there, too.
+    Shared,
 }
 
 type Hook = dyn Fn(Step) -> Result<(), StoreError> + Send + Sync;

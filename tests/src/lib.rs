@@ -41,6 +41,8 @@ pub mod http;
 pub mod load;
 pub mod probe;
 pub mod process;
+pub mod s3;
 pub mod stand;
 pub mod storm;
 pub mod topic;
+pub mod web;

@@ -16,6 +16,7 @@ const LOG: &str = "headwater-log";
 const EMBEDDED: &str = "headwater-log-embedded";
 const KAFKA: &str = "headwater-log-kafka";
 const IMAGE: &str = "headwater-image";
+const IMAGE_STORE: &str = "headwater-image-store";
 const REPLICA: &str = "headwater-replica";
 const PUBLISHER: &str = "headwater-publisher";
 const RELAY: &str = "headwater-relay";
@@ -36,11 +37,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (EMBEDDED, &[LOG, SCHEMAS]),
     (KAFKA, &[LOG, SCHEMAS]),
     (IMAGE, &[SCHEMAS]),
-    (REPLICA, &[API, CLIENT, IMAGE, LOG, SCHEMAS]),
+    (IMAGE_STORE, &[API, CLIENT, IMAGE, SCHEMAS]),
+    (REPLICA, &[API, CLIENT, IMAGE, IMAGE_STORE, LOG, SCHEMAS]),
     (PUBLISHER, &[API, LOG, REPLICA, SCHEMAS, SERVER]),
     (RELAY, &[API, IMAGE, LOG, REPLICA, SCHEMAS, SERVER]),
-    (SNAPSHOTTER, &[API, IMAGE, LOG, REPLICA, SCHEMAS]),
-    (SDK, &[API, CLIENT, IMAGE, KAFKA, LOG, REPLICA, SCHEMAS]),
+    (SNAPSHOTTER, &[API, IMAGE, IMAGE_STORE, LOG, REPLICA, SCHEMAS]),
+    (SDK, &[API, CLIENT, IMAGE, IMAGE_STORE, KAFKA, LOG, REPLICA, SCHEMAS]),
     (CLI, EVERY_PART),
     (TESTS, EVERY_PART),
     // The harness that starts brokers is the tests'.
@@ -57,6 +59,7 @@ const EVERY_PART: &[&str] = &[
     EMBEDDED,
     KAFKA,
     IMAGE,
+    IMAGE_STORE,
     REPLICA,
     PUBLISHER,
     RELAY,
@@ -73,6 +76,7 @@ const EVERY_PART_AND_TESTS: &[&str] = &[
     EMBEDDED,
     KAFKA,
     IMAGE,
+    IMAGE_STORE,
     REPLICA,
     PUBLISHER,
     RELAY,
@@ -87,9 +91,11 @@ const NAMED_ONLY_BY: &[(&str, &[&str])] = &[
     ("rocksdb", &[EMBEDDED, SNAPSHOTTER]),
     ("axum", &[SERVER, PUBLISHER, RELAY, CLI, GATEWAY]),
     ("memmap2", &[IMAGE]),
+    ("object_store", &[IMAGE_STORE]),
 ];
 
 const ROCKSDB: &str = "librocksdb-sys";
+const S3: &str = "object_store";
 
 /// What a part must not reach by any path, with the features named.
 const NEVER_REACHES: &[(&str, &str, &[&str])] = &[
@@ -101,11 +107,13 @@ const NEVER_REACHES: &[(&str, &str, &[&str])] = &[
     (EMBEDDED, "", &["hyper", "axum", "reqwest", "rdkafka"]),
     (KAFKA, "", &["hyper", "axum", "reqwest", ROCKSDB]),
     (IMAGE, "", &["tokio", "hyper", "axum", "reqwest", "rdkafka", ROCKSDB]),
-    (REPLICA, "", &["axum", "rdkafka", ROCKSDB]),
+    (IMAGE_STORE, "", &[LOG, "axum", "rdkafka", ROCKSDB, S3]),
+    (REPLICA, "", &["axum", "rdkafka", ROCKSDB, S3]),
     (PUBLISHER, "", &["rdkafka", ROCKSDB]),
     (RELAY, "", &["rdkafka", ROCKSDB]),
-    (SDK, "", &["axum", "rdkafka", ROCKSDB, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),
-    (SDK, "kafka", &["axum", ROCKSDB, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),
+    (SDK, "", &["axum", "rdkafka", ROCKSDB, S3, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),
+    (SDK, "kafka", &["axum", ROCKSDB, S3, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),
+    (SDK, "s3", &["axum", "rdkafka", ROCKSDB, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),
     (GATEWAY, "", &["rdkafka", ROCKSDB, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),
 ];
 
@@ -211,9 +219,11 @@ fn no_part_reaches_what_it_must_not_by_any_path() {
 }
 
 #[test]
-fn the_sdk_reaches_kafka_by_its_feature_and_only_by_it() {
-    assert!(reached(SDK, "kafka").contains("rdkafka"));
-    assert!(!reached(SDK, "").contains("rdkafka"));
+fn the_sdk_reaches_kafka_and_s3_by_their_features_and_only_by_them() {
+    for (feature, reaching) in [("kafka", "rdkafka"), ("s3", S3)] {
+        assert!(reached(SDK, feature).contains(reaching));
+        assert!(!reached(SDK, "").contains(reaching));
+    }
 }
 
 /// The lines of one table of a manifest.
@@ -363,13 +373,34 @@ fn every_dependency_has_a_licence_that_deny_toml_allows() {
     assert!(breaches.is_empty(), "{breaches:#?}");
 }
 
+/// The parents that deny.toml suffers of a crate it bans otherwise.
+fn wrappers(text: &str, banned: &str) -> BTreeSet<String> {
+    let line = text.lines().find(|line| line.contains(&format!("crate = \"{banned}\"")));
+    let list = line.and_then(|line| line.split("wrappers = [").nth(1)?.split(']').next());
+    list.into_iter()
+        .flat_map(|list| list.split('"').skip(1).step_by(2))
+        .map(str::to_owned)
+        .collect()
+}
+
 #[test]
 fn no_dependency_is_one_that_deny_toml_bans() {
     let banned = denied("deny", "crate = ");
     assert!(banned.contains("openssl"), "{banned:?}");
-    let names: BTreeSet<_> = WORKSPACE.packages.iter().map(|it| it.name.to_string()).collect();
-    let breaches: Vec<_> = names.intersection(&banned).collect();
+    let text = fs::read_to_string(root().join("deny.toml")).expect("deny.toml");
+    let resolved = WORKSPACE.resolve.as_ref().expect("cargo metadata resolves");
+    let mut breaches = Vec::new();
+    for node in &resolved.nodes {
+        let parent = &WORKSPACE[&node.id].name;
+        for child in node.deps.iter().map(|it| WORKSPACE[&it.pkg].name.as_str()) {
+            if banned.contains(child) && !wrappers(&text, child).contains(parent.as_str()) {
+                breaches.push(format!("{parent} → {child}"));
+            }
+        }
+    }
     assert!(breaches.is_empty(), "{breaches:?}");
+    assert_eq!(wrappers(&text, "chrono"), ["object_store".to_owned()].into());
+    assert!(wrappers(&text, "openssl").is_empty());
 }
 
 #[test]

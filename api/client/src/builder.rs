@@ -86,17 +86,34 @@ impl ClientBuilder {
     /// [`ClientError::Setting`] when the URL is none.
     pub fn build(self) -> Result<Client, ClientError> {
         let base = base(&self.server)?;
-        let http = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::config(base.starts_with("https://"))?)
-            .http1_only()
-            .user_agent(concat!("headwater/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(self.connect_timeout)
-            .tcp_nodelay(true)
-            .redirect(reqwest::redirect::Policy::limited(4))
-            .build()
-            .map_err(|error| ClientError::Setting(format!("no HTTP client: {error}")))?;
+        let http = transport_with(base.starts_with("https://"), self.connect_timeout)?;
         Ok(Client::new(http, base, self))
     }
+}
+
+/// What this crate's calls go over, for a library that makes calls of its own to other servers: TLS by rustls with
+/// ring and the platform's certificates, HTTP/1.1, a bound on connecting. Where nothing is
+/// `https://`, `is_https` false spares loading the certificates.
+///
+/// # Errors
+/// [`ClientError::Setting`].
+pub fn transport(is_https: bool) -> Result<reqwest::Client, ClientError> {
+    transport_with(is_https, CONNECT_TIMEOUT)
+}
+
+fn transport_with(
+    is_https: bool,
+    connect_timeout: Duration,
+) -> Result<reqwest::Client, ClientError> {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls::config(is_https)?)
+        .http1_only()
+        .user_agent(concat!("headwater/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(connect_timeout)
+        .tcp_nodelay(true)
+        .redirect(reqwest::redirect::Policy::limited(4))
+        .build()
+        .map_err(|error| ClientError::Setting(format!("no HTTP client: {error}")))
 }
 
 /// The base URL without a slash at its end.

@@ -33,10 +33,23 @@ impl Client {
         from: u64,
         until: Option<u64>,
     ) -> Result<Download, ClientError> {
+        self.download(&paths::image(name), from, until).await
+    }
+
+    /// The same of a file at any path of the server (`/` first): images lie in plain web servers and behind CDNs, too.
+    ///
+    /// # Errors
+    /// As [`Client::image`].
+    pub async fn download(
+        &self,
+        path: &str,
+        from: u64,
+        until: Option<u64>,
+    ) -> Result<Download, ClientError> {
         if until.is_some_and(|until| until <= from) {
             return Err(ClientError::Setting(format!("no bytes from {from} until {until:?}")));
         }
-        let url = self.at(&paths::image(name));
+        let url = self.at(path);
         let whole = from == 0 && until.is_none();
         let last = until.map(|until| (until - 1).to_string()).unwrap_or_default();
         let range = format!("bytes={from}-{last}");

@@ -26,7 +26,7 @@ mod tls;
 mod write;
 
 pub use backoff::Backoff;
-pub use builder::ClientBuilder;
+pub use builder::{ClientBuilder, transport};
 pub use client::Client;
 pub use download::Download;
 pub use error::ClientError;

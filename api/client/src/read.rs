@@ -166,6 +166,14 @@ impl Client {
         self.read_json(paths::IMAGES_LATEST).await
     }
 
+    /// Reads the JSON at any path of the server (`/` first), as whatever type the caller reads it into.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn json_at<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.read_json(path).await
+    }
+
     /// Asks once whether the server is alive.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::time::Duration;
 
+use headwater_image_store::Store;
 use headwater_publisher::WriterTask;
 use headwater_replica::Replica;
 use headwater_server::Server;
@@ -52,6 +53,8 @@ pub(super) struct Process {
     pub(super) readiness: Readiness,
     /// Whether this process may found the stream.
     pub(super) founds: bool,
+    /// Where images are shared: what is announced there was followed before, by somebody.
+    pub(super) images: Option<Store>,
     pub(super) has_writer: bool,
     pub(super) stops: Stops,
     pub(super) tasks: Tasks,
@@ -65,7 +68,7 @@ impl Process {
         let log = self.open.log();
         let beginning = async {
             if self.founds {
-                founding::found(log.as_ref()).await?;
+                founding::found(log.as_ref(), self.images.as_ref()).await?;
             }
             // It ends when the replica is closed, which the tasks below tell of.
             let _ = self.replica.caught_up().await;

@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use futures::StreamExt;
 use headwater_api::{Problem, header};
-use headwater_image::Manifest;
+use headwater_image::{Manifest, parse_wire_name};
 use headwater_schemas::Hash;
 use headwater_server::{ApiError, ApiResult, NoQuery, Query, is_not_modified, stamp};
 use http::header::{
@@ -155,11 +155,8 @@ fn insert(headers: &mut HeaderMap, name: http::HeaderName, value: &str) {
 
 /// The revision that a name says, and where the image stands. A name is nothing but `<revision>-<hash>.hwi`: it becomes a path.
 fn shelved(dir: &Path, name: &str) -> Option<(u64, PathBuf)> {
-    let (revision, hash) = name.strip_suffix(".hwi")?.split_once('-')?;
-    let revision: u64 = revision.parse().ok()?;
-    let hash = Hash::from_hex(hash)?;
-    let canonical = format!("{revision}-{hash}.hwi");
-    (canonical == name).then(|| (revision, dir.join(canonical)))
+    let (revision, _) = parse_wire_name(name)?;
+    Some((revision, dir.join(name)))
 }
 
 /// A strong tag of the file's content: two relays may hold files of one name that were compressed differently.

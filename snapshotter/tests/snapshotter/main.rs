@@ -8,4 +8,5 @@ mod crashes;
 mod history;
 mod images;
 mod rows;
+mod share;
 mod world;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_image::{Manifest, WireImage};
+use headwater_image_store::Store as ImageStore;
 use headwater_log::{Log, MemoryLog};
 use headwater_replica::{Follow, Replica, Settings as ReplicaSettings};
 use headwater_schemas::{Entry, State};
@@ -47,6 +48,8 @@ pub(crate) struct Plan {
     /// Whether the replica follows the log; a replica that does not leaves all to the snapshotter's own reader.
     pub(crate) follows: bool,
     pub(crate) steps: Steps,
+    /// Where images are shared.
+    pub(crate) images: Option<ImageStore>,
 }
 
 impl Plan {
@@ -61,7 +64,14 @@ impl Plan {
             gather_ms: 1,
         };
         let dir = dir.to_path_buf();
-        Self { dir, settings, tail_bytes: 1 << 20, follows: true, steps: Steps::default() }
+        Self {
+            dir,
+            settings,
+            tail_bytes: 1 << 20,
+            follows: true,
+            steps: Steps::default(),
+            images: None,
+        }
     }
 
     /// Opens and runs it on `log`.
@@ -74,7 +84,8 @@ impl Plan {
         if self.follows {
             tasks.push(tokio::spawn(follow.run(stop.clone())));
         }
-        let opened = Snapshotter::open_with(self.settings, log, replica.clone(), self.steps);
+        let opened =
+            Snapshotter::open_with(self.settings, log, replica.clone(), self.images, self.steps);
         let (snapshotter, keep) = opened.unwrap();
         tasks.push(tokio::spawn(keep.run(stop.clone())));
         Running { snapshotter, replica, dir: self.dir, stop, tasks }
@@ -114,6 +125,12 @@ impl Running {
         manifest
     }
 
+    /// Waits until the chain's head is announced where images are shared.
+    pub(crate) async fn has_shared(&self, chain: &Chain) {
+        let revision = Some(chain.state.head().revision);
+        self.until("the shared image", |status| status.shared_revision == revision).await;
+    }
+
     /// Stops it, and waits until it lets go of its files.
     pub(crate) async fn stop(self) {
         self.stop.cancel();
@@ -127,6 +144,12 @@ impl Running {
 /// What is announced on the shelf below `dir`.
 pub(crate) fn announced(dir: &Path) -> Option<Manifest> {
     let json = std::fs::read(dir.join("images/latest.json")).ok()?;
+    Some(Manifest::parse(&json).unwrap())
+}
+
+/// What is announced in a directory where images are shared.
+pub(crate) fn shared(dir: &Path) -> Option<Manifest> {
+    let json = std::fs::read(dir.join("latest.json")).ok()?;
     Some(Manifest::parse(&json).unwrap())
 }
 
