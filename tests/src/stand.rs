@@ -61,6 +61,8 @@ pub struct Stand {
     /// The server.
     pub server: Headwater,
     log: Log,
+    /// The brokers, where its log is on Kafka.
+    kafka: Option<String>,
     stream: String,
     data: Option<TempDir>,
 }
@@ -77,7 +79,7 @@ impl Stand {
         let data = tempfile::tempdir().expect("a folder");
         let all = [&on(log, &stream), flags].concat();
         let server = Headwater::serve(data.path(), &all);
-        Self { server, log, stream, data: Some(data) }
+        Self { server, log, kafka: kafka_of(log), stream, data: Some(data) }
     }
 
     /// Starts a server on a broker of the test's own.
@@ -85,7 +87,8 @@ impl Stand {
         let stream = topic::fresh_name("stand");
         let data = tempfile::tempdir().expect("a folder");
         let server = Headwater::serve(data.path(), &["--stream", &stream, "--kafka", bootstrap]);
-        Self { server, log: Log::Kafka, stream, data: Some(data) }
+        let kafka = Some(bootstrap.to_owned());
+        Self { server, log: Log::Kafka, kafka, stream, data: Some(data) }
     }
 
     /// One server for all tests of this binary that ask for nothing special. Use a namespace of your own.
@@ -99,16 +102,18 @@ impl Stand {
         shared.get_or_init(|| {
             let stream = topic::fresh_name("stand");
             let server = Headwater::serve_forgotten(&on(log, &stream));
-            Self { server, log, stream, data: None }
+            Self { server, log, kafka: kafka_of(log), stream, data: None }
         })
     }
 
     /// A second server on the same stream, with a data directory of its own. Kafka only.
     pub fn another(&self) -> Self {
-        assert_eq!(self.log, Log::Kafka, "an embedded log belongs to one process");
+        let kafka = self.kafka.as_deref().expect("an embedded log belongs to one process");
         let data = tempfile::tempdir().expect("a folder");
-        let server = Headwater::serve(data.path(), &on(self.log, &self.stream));
-        Self { server, log: self.log, stream: self.stream.clone(), data: Some(data) }
+        let flags = ["--stream", &self.stream, "--kafka", kafka];
+        let server = Headwater::serve(data.path(), &flags);
+        let (kafka, stream) = (self.kafka.clone(), self.stream.clone());
+        Self { server, log: self.log, kafka, stream, data: Some(data) }
     }
 
     /// Where its log is.
@@ -160,6 +165,10 @@ impl Stand {
     pub fn sdk(&self) -> headwater::Builder {
         headwater::Client::builder().relay(self.server.url())
     }
+}
+
+fn kafka_of(log: Log) -> Option<String> {
+    (log == Log::Kafka).then(|| broker::shared().to_owned())
 }
 
 fn on(log: Log, stream: &str) -> Vec<&str> {

@@ -5,6 +5,7 @@
 mod faults;
 mod mending;
 mod outage;
+mod recreated;
 mod several;
 
 use std::time::Duration;

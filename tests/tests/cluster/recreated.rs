@@ -3,10 +3,13 @@
 
 use std::time::{Duration, Instant};
 
+use headwater_tests::cluster::Cluster;
 use headwater_tests::http::{Answer, Ask};
 use headwater_tests::process::Headwater;
-use headwater_tests::stand::{Log, Stand, bounded};
-use headwater_tests::{broker, load, topic};
+use headwater_tests::stand::Stand;
+use headwater_tests::{load, topic};
+
+use crate::in_turn;
 
 const OLD: u64 = 60;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -24,48 +27,51 @@ enum Meets {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_on_a_topic_filled_anew_and_shorter_acknowledges_nothing_and_says_why() {
-    bounded(acknowledges_nothing(Meets::Restarted, 10)).await;
+    in_turn(async |cluster| acknowledges_nothing(cluster, Meets::Restarted, 10).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_on_a_topic_filled_anew_and_longer_acknowledges_nothing_and_says_why() {
-    bounded(acknowledges_nothing(Meets::Restarted, OLD * 3)).await;
+    in_turn(async |cluster| acknowledges_nothing(cluster, Meets::Restarted, OLD * 3).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_without_its_cache_on_a_topic_filled_anew_acknowledges_nothing_and_says_why() {
-    bounded(acknowledges_nothing(Meets::RestartedWithoutItsCache, OLD * 3)).await;
+    in_turn(async |cluster| {
+        acknowledges_nothing(cluster, Meets::RestartedWithoutItsCache, OLD * 3).await
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_runs_while_its_topic_is_filled_anew_and_longer_acknowledges_nothing_and_says_why()
  {
-    bounded(acknowledges_nothing(Meets::Running, OLD * 3)).await;
+    in_turn(async |cluster| acknowledges_nothing(cluster, Meets::Running, OLD * 3).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_runs_while_its_topic_is_filled_anew_and_shorter_acknowledges_nothing_and_says_why()
  {
-    bounded(acknowledges_nothing(Meets::Running, 10)).await;
+    in_turn(async |cluster| acknowledges_nothing(cluster, Meets::Running, 10).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_on_an_empty_topic_founds_no_second_stream() {
-    let claim = async {
-        let mut old = filled(OLD).await;
+    in_turn(async |cluster| {
+        let mut old = filled(cluster, OLD).await;
         old.server.kill9();
         let topic = format!("{}.commits", old.stream());
-        topic::delete(broker::shared(), &topic).await;
+        topic::delete(&cluster.bootstrap(), &topic).await;
         old.server.restart_unready();
         let refused = refused_with_its_cause(&mut old, Meets::Restarted).await;
         assert!(refused, "a stream that was followed once is not founded again");
-    };
-    bounded(claim).await;
+    })
+    .await;
 }
 
 /// `length` writes to a stream of its own.
-async fn filled(length: u64) -> Stand {
-    let stand = Stand::start(Log::Kafka);
+async fn filled(cluster: &Cluster, length: u64) -> Stand {
+    let stand = Stand::on_broker(&cluster.bootstrap());
     fill(&stand.server, length, "old").await;
     stand
 }
@@ -77,8 +83,8 @@ async fn fill(server: &Headwater, length: u64, value: &'static str) {
     .await;
 }
 
-async fn acknowledges_nothing(meets: Meets, length: u64) {
-    let mut old = filled(OLD).await;
+async fn acknowledges_nothing(cluster: &Cluster, meets: Meets, length: u64) {
+    let mut old = filled(cluster, OLD).await;
     let before = old.status().await;
     if meets != Meets::Running {
         assert_eq!(old.server.terminate(PATIENCE), 0);
@@ -86,7 +92,7 @@ async fn acknowledges_nothing(meets: Meets, length: u64) {
     if meets == Meets::RestartedWithoutItsCache {
         std::fs::remove_dir_all(old.data().join("replica")).unwrap();
     }
-    topic::delete(broker::shared(), &format!("{}.commits", old.stream())).await;
+    topic::delete(&cluster.bootstrap(), &format!("{}.commits", old.stream())).await;
     let new = old.another();
     fill(&new.server, length, "new").await;
     let theirs = new.status().await;
