@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use headwater_schemas::{Key, Namespace};
+use headwater_schemas::{Key, Namespace, StreamName};
 
 use crate::exit;
 use crate::settings::ServerFlags;
@@ -42,6 +42,9 @@ pub(crate) enum Command {
     /// Mend a stream after a loss or a wrong commit, on its log itself
     #[command(subcommand)]
     Stream(Stream),
+    /// Compare the table of a stream on Kafka (the topic STREAM.config) with its state, or mend it
+    #[command(subcommand)]
+    Topic(TopicCommand),
 }
 
 /// What an operator does about a stream. Each works on the log, with the settings of its servers.
@@ -140,6 +143,35 @@ A settings file (--config) holds the same names, and one table a part:
 
 Each of those has an environment variable, too: HEADWATER_PUBLISHER__MAX_VALUE_BYTES (two underscores). \
 docs/settings.md lists them all.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TopicCommand {
+    /// Say where the table differs from the state; 1 when it does
+    Verify(TopicArgs),
+    /// Make the table equal to the state, whatever it holds now. Whoever writes it is fenced meanwhile and takes it
+    /// back by itself
+    Repair(TopicArgs),
+}
+
+/// Which table, and which state.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TopicArgs {
+    /// The brokers
+    #[arg(long, env = "HEADWATER_KAFKA", value_name = "HOST:PORT,…")]
+    pub(crate) kafka: String,
+    /// The stream, which names its topics
+    #[arg(long, env = "HEADWATER_STREAM", value_name = "NAME", default_value = "default")]
+    pub(crate) stream: StreamName,
+    /// Take the state from a server's image instead of folding the whole log
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// Repair in the wire format of this registry of schemas; without it, as the table is written
+    #[arg(long, env = "HEADWATER_SCHEMA_REGISTRY", value_name = "URL")]
+    pub(crate) schema_registry: Option<String>,
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// Which server, and how to print.
 #[derive(Debug, Clone, Args)]

@@ -18,7 +18,13 @@ type Bound = (&'static str, u64, u64, u64);
 
 /// Refuses the first setting that is out of its bounds.
 pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
-    let bounds = [publisher(settings), server(settings), relay(settings), snapshotter(settings)];
+    let bounds = [
+        publisher(settings),
+        server(settings),
+        relay(settings),
+        snapshotter(settings),
+        table(settings),
+    ];
     let wrong = bounds.iter().flatten().find(|(_, is, least, most)| !(least..=most).contains(&is));
     wrong.map_or(Ok(()), |(name, is, least, most)| {
         let why = format!("{name} is {is}: it must be from {least} to {most}");
@@ -89,12 +95,27 @@ fn snapshotter(settings: &Settings) -> Vec<Bound> {
     ]
 }
 
+fn table(settings: &Settings) -> Vec<Bound> {
+    let t = &settings.table;
+    vec![
+        ("table.gather_ms", t.gather_ms, 0, YEAR_MS),
+        // The brokers have bounds of their own, 6 s to 30 min by default.
+        ("table.lease_timeout_ms", t.lease_timeout_ms, 100, YEAR_MS),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn names(settings: &Settings) -> Vec<&'static str> {
-        let all = [publisher(settings), server(settings), relay(settings), snapshotter(settings)];
+        let all = [
+            publisher(settings),
+            server(settings),
+            relay(settings),
+            snapshotter(settings),
+            table(settings),
+        ];
         all.iter().flatten().map(|(name, ..)| *name).collect()
     }
 
@@ -103,7 +124,7 @@ mod tests {
         let settings = Settings::default();
         assert!(check(&settings).is_ok());
         let all = serde_json::to_value(&settings).unwrap();
-        for part in ["publisher", "server", "relay", "snapshotter"] {
+        for part in ["publisher", "server", "relay", "snapshotter", "table"] {
             for (name, value) in all[part].as_object().unwrap() {
                 let bounded = names(&settings).contains(&format!("{part}.{name}").as_str());
                 assert!(bounded || !value.is_number(), "{part}.{name} has no bounds");
@@ -143,7 +164,7 @@ mod tests {
     fn the_page_of_settings_lists_each_with_its_default() {
         let page = include_str!("../../docs/settings.md");
         let all = serde_json::to_value(Settings::default()).unwrap();
-        for part in ["publisher", "server", "relay", "snapshotter"] {
+        for part in ["publisher", "server", "relay", "snapshotter", "table"] {
             for (name, value) in all[part].as_object().unwrap() {
                 let row = format!("| `{part}.{name}` | {value} |");
                 assert!(page.contains(&row), "docs/settings.md lacks: {row}");
@@ -156,11 +177,13 @@ mod tests {
             "kafka",
             "stream",
             "image_store",
+            "schema_registry",
             "log_format",
             "s3.endpoint",
             "s3.region",
             "s3.path_style",
             "s3.allow_http",
+            "table.enabled",
         ];
         assert!(others.iter().all(|name| page.contains(&format!("\n| `{name}` |"))));
         assert_eq!(

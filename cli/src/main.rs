@@ -4,6 +4,7 @@ mod args;
 mod bounds;
 mod commands;
 mod exit;
+mod framing;
 mod logging;
 mod output;
 mod recorder;
@@ -22,7 +23,7 @@ use crate::exit::Failure;
 use crate::serve::Role;
 use crate::settings::{LogFormat, ServerFlags, Settings};
 
-/// How long blocking calls may take to return once a server has drained.
+/// How long blocking calls may take to return once a server has drained or a command has ended.
 const LINGER: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
@@ -61,5 +62,7 @@ fn client(command: Command) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime
         .map_err(|error| Failure::failed(format_args!("no event loop to run on: {error}")))?;
-    runtime.block_on(commands::run(command))
+    let ended = runtime.block_on(commands::run(command));
+    runtime.shutdown_timeout(LINGER);
+    ended
 }

@@ -3,7 +3,8 @@
 //! ```text
 //!  HTTP ──▶ publisher ──▶ log ──▶ replica ──┬──▶ publisher (reads back)
 //!   ▲                                       ├──▶ relay ──▶ HTTP
-//!   │                                       └──▶ snapshotter ──▶ image shelf and store, history
+//!   │                                       ├──▶ snapshotter ──▶ image shelf and store, history
+//!   │                                       └──▶ projector ──▶ the table, on Kafka
 //!   └── the order of the drain: HTTP, writer, replica and snapshotter, log
 //! ```
 
@@ -18,6 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures::FutureExt;
 use headwater_image_store::Store;
+use headwater_publisher::table::{Projector, TableParts};
 use headwater_publisher::{Parts, Writer};
 use headwater_relay::Relay;
 use headwater_replica::{Follow, Replica};
@@ -26,6 +28,7 @@ use headwater_snapshotter::Snapshotter;
 use tokio::sync::mpsc;
 
 use crate::exit::Failure;
+use crate::framing;
 use crate::recorder;
 pub(crate) use crate::serve::log::OpenLog;
 use crate::serve::process::{Process, Stops};
@@ -76,7 +79,7 @@ pub(crate) async fn run(settings: Settings, role: Role) -> Result<(), Failure> {
 async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
     let metrics = recorder::install()?;
     let listener = headwater_server::bind(&settings.listen).await.map_err(Failure::failed)?;
-    let open = OpenLog::open(settings).await?;
+    let open = OpenLog::open(settings, role != Role::Snapshotter).await?;
     let (log, stops, mut tasks) = (open.log(), Stops::default(), Tasks::default());
 
     let images = settings.image_store()?;
@@ -92,7 +95,10 @@ async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
     let followed_before = replica_settings.holds_state();
     let (observer, seen) = mpsc::channel(SEEN_STEPS);
     let observer = (role != Role::Snapshotter).then_some(observer);
-    let (replica, keeper) = Replica::new(replica_settings, Follow::Log(log.clone()), observer);
+    let (replica, mut keeper) = Replica::new(replica_settings, Follow::Log(log.clone()), observer);
+    if let Some(table) = open.table() {
+        keeper = keeper.with_table(table);
+    }
     tasks.spawn("replica", keeper.run(stops.state.clone()));
 
     let snapshotter = match role {
@@ -118,6 +124,7 @@ async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
             };
             let (writer, task) = Writer::new(parts).map_err(Failure::failed)?;
             tasks.spawn("writer", stops.clone().writer_first(task));
+            projector(settings, &open, &replica, &stops, &mut tasks)?;
             Some(writer)
         }
     };
@@ -139,7 +146,7 @@ async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
         Identity::new(move || at.view().map(|view| (view.revision(), view.head().stream_id)));
     let server = Server::new(routes, settings.server.clone(), identity);
     // A stream is founded only by those who write, and only where none was ever followed.
-    let founds = writer.is_some() && !followed_before;
+    let founds = writer.is_some() && !followed_before && !table_written(&open).await?;
     Ok(Process {
         role,
         open,
@@ -153,6 +160,45 @@ async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
         stops,
         tasks,
     })
+}
+
+/// A table that was written is a witness: the log it came from may be gone, but it was there.
+async fn table_written(open: &OpenLog) -> Result<bool, Failure> {
+    match open.table() {
+        None => Ok(false),
+        Some(table) => {
+            let written = table.was_written().await.map_err(Failure::failed)?;
+            if written {
+                let table = headwater_log::Table::place(table.as_ref());
+                tracing::info!(
+                    table,
+                    "the table was written, so that this is no new stream: none is founded. Where its log was removed \
+                     on purpose, remove that topic, too"
+                );
+            }
+            Ok(written)
+        }
+    }
+}
+
+/// Keeps the stream's table, whenever it is this process's turn.
+fn projector(
+    settings: &Settings,
+    open: &OpenLog,
+    replica: &Replica,
+    stops: &Stops,
+    tasks: &mut Tasks,
+) -> Result<(), Failure> {
+    let Some(table) = open.table() else { return Ok(()) };
+    let parts = TableParts {
+        table,
+        replica: replica.clone(),
+        log: open.log(),
+        framings: framing::of(settings.schema_registry.as_deref(), &settings.stream)?,
+        settings: settings.table.clone(),
+    };
+    tasks.spawn("projector", Projector::new(parts).run(stops.state.clone()));
+    Ok(())
 }
 
 async fn snapshotter(

@@ -47,6 +47,10 @@ pub(crate) struct ServerFlags {
     #[arg(long, env = "HEADWATER_IMAGE_STORE", value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     image_store: Option<String>,
+    /// A registry of Avro schemas (Confluent's API): the table's values are then in its wire format
+    #[arg(long, env = "HEADWATER_SCHEMA_REGISTRY", value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema_registry: Option<String>,
     /// How the log on standard error is written [default: text]. HEADWATER_LOG says what: info,headwater_relay=debug
     #[arg(long, env = "HEADWATER_LOG_FORMAT", value_name = "FORMAT")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,12 +77,14 @@ pub(crate) struct Settings {
     pub(crate) kafka: Option<String>,
     pub(crate) stream: StreamName,
     pub(crate) image_store: Option<String>,
+    pub(crate) schema_registry: Option<String>,
     pub(crate) log_format: LogFormat,
     pub(crate) server: headwater_server::ServerSettings,
     pub(crate) publisher: headwater_publisher::Settings,
     pub(crate) relay: headwater_relay::Settings,
     pub(crate) snapshotter: Snapshots,
     pub(crate) s3: S3Settings,
+    pub(crate) table: headwater_publisher::table::TableSettings,
 }
 
 /// The part of a snapshotter's settings that does not follow from the data directory.
@@ -116,6 +122,7 @@ impl Default for Settings {
             kafka: None,
             stream: StreamName::parse("default").expect("a name"),
             image_store: None,
+            schema_registry: None,
             log_format: LogFormat::Text,
             server: headwater_server::ServerSettings {
                 drain_timeout_ms: DRAIN_MS,
@@ -128,6 +135,7 @@ impl Default for Settings {
             relay: headwater_relay::Settings::default(),
             snapshotter: Snapshots::default(),
             s3: S3Settings::default(),
+            table: headwater_publisher::table::TableSettings::default(),
         }
     }
 }
@@ -220,6 +228,7 @@ mod tests {
             kafka: None,
             stream: None,
             image_store: None,
+            schema_registry: None,
             log_format: None,
         }
     }

@@ -65,7 +65,9 @@ impl Builder {
         self
     }
 
-    /// Follows a stream on Kafka itself: `brokers` is `HOST:PORT,…`. Thousands of services should use a relay.
+    /// Follows a stream on Kafka itself: `brokers` is `HOST:PORT,…`. Without a cache or an image it begins with the
+    /// stream's table (the compacted topic `<stream>.config`), else with the whole log. Thousands of services should
+    /// use a relay.
     #[cfg(feature = "kafka")]
     pub fn kafka(mut self, brokers: impl Into<String>, stream: impl Into<String>) -> Self {
         self.sources.kafka = Some((brokers.into(), stream.into()));
@@ -181,6 +183,7 @@ impl Builder {
         };
         let plan = Plan {
             settings,
+            table: self.sources.table()?,
             follow: self.sources.follow()?,
             startup_timeout: self.startup_timeout,
             allow_empty: self.allow_empty,

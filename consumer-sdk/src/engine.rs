@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use headwater_log::Table;
 use headwater_replica::{Follow, Loop, Replica, Settings, Source};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc;
@@ -25,6 +26,8 @@ const SHUTDOWN: Duration = Duration::from_secs(1);
 pub(crate) struct Plan {
     pub(crate) settings: Settings,
     pub(crate) follow: Follow,
+    /// The rung above the whole log.
+    pub(crate) table: Option<Arc<dyn Table>>,
     pub(crate) startup_timeout: Duration,
     pub(crate) allow_empty: bool,
     pub(crate) stop: CancellationToken,
@@ -51,7 +54,10 @@ fn run(runtime: Runtime, plan: Plan, reply: Reply) {
 
 async fn live(plan: Plan, reply: Reply) {
     let (observer, steps) = mpsc::channel(WAITING_STEPS);
-    let (replica, keeper) = Replica::new(plan.settings, plan.follow, Some(observer));
+    let (replica, mut keeper) = Replica::new(plan.settings, plan.follow, Some(observer));
+    if let Some(table) = plan.table {
+        keeper = keeper.with_table(table);
+    }
     let core = Arc::new(Core::new(replica, plan.stop.clone()));
     let end = End(core.clone());
     let dispatcher = tokio::spawn(dispatch(core.clone(), steps));
@@ -102,8 +108,8 @@ async fn started(core: &Core, within: Duration, allow_empty: bool) -> Result<(),
     }
     let status = core.replica.status();
     // A state that is still being replayed from the first commit on is nobody's last known good one.
-    let usable =
-        matches!(status.source, Source::Cache | Source::Image) && core.replica.view().is_some();
+    let whole = matches!(status.source, Source::Cache | Source::Image | Source::Table);
+    let usable = whole && core.replica.view().is_some();
     if usable || allow_empty {
         return Ok(());
     }

@@ -4,12 +4,25 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use headwater_log::{Identity, Log, LogReader, LogWriter, ReadError};
-use headwater_log_kafka::{KafkaLog, KafkaSettings};
+use headwater_log::{Identity, Log, LogReader, LogWriter, ReadError, Table};
+use headwater_log_kafka::{KafkaLog, KafkaSettings, KafkaTable};
 use headwater_schemas::StreamName;
 use tokio::sync::OnceCell;
 
 use crate::error::ConnectError;
+
+/// The stream's table on the same brokers, which need not be there yet either.
+pub(crate) fn table(brokers: &str, stream: &str) -> Result<Arc<dyn Table>, ConnectError> {
+    let table = KafkaTable::read_only(settings(brokers, stream)?);
+    Ok(table.map_err(|error| ConnectError::Settings(error.to_string()))?)
+}
+
+fn settings(brokers: &str, stream: &str) -> Result<KafkaSettings, ConnectError> {
+    let stream =
+        StreamName::parse(stream).map_err(|error| ConnectError::Settings(error.to_string()))?;
+    // A reader that created the topic would found a second, empty truth.
+    Ok(KafkaSettings { create: false, ..KafkaSettings::new(brokers, stream) })
+}
 
 /// Opens the log when the first reader asks for it, and again until it opens. It never writes.
 #[derive(Debug)]
@@ -21,12 +34,9 @@ pub(crate) struct LateKafka {
 
 impl LateKafka {
     pub(crate) fn new(brokers: &str, stream: &str) -> Result<Self, ConnectError> {
-        let stream =
-            StreamName::parse(stream).map_err(|error| ConnectError::Settings(error.to_string()))?;
-        let place = format!("{stream}.commits@{brokers}");
+        let settings = settings(brokers, stream)?;
+        let place = format!("{}@{brokers}", settings.topic());
         let identity = Identity { kind: "kafka", place, cluster_id: None };
-        // A reader that created the topic would found a second, empty truth.
-        let settings = KafkaSettings { create: false, ..KafkaSettings::new(brokers, stream) };
         Ok(Self { settings, identity, log: OnceCell::new() })
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use headwater_log::Log;
+use headwater_log::{Log, Table};
 use headwater_replica::Follow;
 
 use crate::error::ConnectError;
@@ -17,6 +17,15 @@ pub(crate) struct Sources {
 }
 
 impl Sources {
+    /// The table that stands beside the source, if there is one.
+    pub(crate) fn table(&self) -> Result<Option<Arc<dyn Table>>, ConnectError> {
+        #[cfg(feature = "kafka")]
+        if let Some((brokers, stream)) = &self.kafka {
+            return crate::kafka::table(brokers, stream).map(Some);
+        }
+        Ok(None)
+    }
+
     /// The one source to follow.
     pub(crate) fn follow(self) -> Result<Follow, ConnectError> {
         let mut given = Vec::new();

@@ -5,7 +5,14 @@ pub mod conformance;
 mod faults;
 mod log;
 mod memory;
+mod memory_table;
+mod table;
+pub mod table_conformance;
+mod table_read;
 
 pub use faults::{FaultCounts, FaultPlan, Faulty};
 pub use log::{Appended, Batch, Identity, Log, LogReader, LogWriter, ReadError, Seek};
 pub use memory::MemoryLog;
+pub use memory_table::MemoryTable;
+pub use table::{Lease, Table, TableBatch, TableError, TableReader, TableRecord, TableWriter};
+pub use table_read::read_table;

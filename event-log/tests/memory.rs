@@ -195,3 +195,11 @@ async fn a_storm_never_loses_what_is_in_the_log_nor_shows_what_was_refused() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_table_in_memory_conforms() {
+    headwater_log::table_conformance::conforms(|| async {
+        Arc::new(headwater_log::MemoryTable::new())
+    })
+    .await;
+}

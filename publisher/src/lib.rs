@@ -35,6 +35,7 @@ mod seen;
 mod settings;
 mod skew;
 mod speculative;
+pub mod table;
 mod task;
 mod turn;
 mod writer;

@@ -75,3 +75,30 @@ pub(crate) fn breaker(open: bool) {
 pub(crate) fn remembered_keys(count: usize) {
     gauge!("headwater_publisher_idempotency_keys").set(count as f64);
 }
+
+/// Whether it is this process's turn to write the table.
+pub(crate) fn projector_holds(held: bool) {
+    gauge!("headwater_projector_lease").set(if held { 1.0 } else { 0.0 });
+}
+
+/// Where the table is, and how many revisions behind the replica.
+#[expect(clippy::cast_precision_loss, reason = "revisions stay far below 2^53")]
+pub(crate) fn projector(revision: u64, lag: u64) {
+    gauge!("headwater_projector_revision").set(revision as f64);
+    gauge!("headwater_projector_lag_revisions").set(lag as f64);
+}
+
+/// One batch of the table was written.
+pub(crate) fn projector_wrote(records: usize, took: Duration) {
+    counter!("headwater_projector_records_total").increment(records as u64);
+    histogram!("headwater_projector_batch_seconds").record(took);
+}
+
+pub(crate) fn projector_failed() {
+    counter!("headwater_projector_errors_total").increment(1);
+}
+
+/// Whether the table stands still and a person should know.
+pub(crate) fn projector_alarm(alarm: bool) {
+    gauge!("headwater_projector_alarm").set(if alarm { 1.0 } else { 0.0 });
+}

@@ -1,5 +1,5 @@
-//! The ladder to a first state: own cache → newest image (directories, other places, the relay) → the whole log.
-//! (The compacted topic will stand between image and log.)
+//! The ladder to a first state: own cache → newest image (directories, other places, the relay) → the table → the
+//! whole log.
 
 mod candidates;
 

@@ -248,8 +248,9 @@ impl Core {
         self.shared.tail.reset(*view.head());
         self.shared.ancestry().begin(view.head());
         self.state = Some((chain, view.clone()));
-        // What came from an image was left in the cache on its way.
-        let cached = matches!(source, Source::Cache | Source::Image).then(|| view.revision());
+        // What came from an image or the table was left in the cache on its way.
+        let cached = matches!(source, Source::Cache | Source::Image | Source::Table)
+            .then(|| view.revision());
         self.rebase.begin(cached);
         self.swap(view.clone());
         self.heard_of(view.revision());

@@ -12,12 +12,12 @@
 
 use std::time::Duration;
 
-use headwater_log::{Batch, Log, LogReader, ReadError, Seek};
+use headwater_log::{Batch, Log, LogReader, ReadError, Seek, Table};
 use headwater_schemas::{Frozen, Genesis, Hash, Head, Point, Record, Word};
 use tokio::time::Instant;
 
 use crate::core::{Core, Refusal, Taken};
-use crate::{AlarmKind, Phase, ReplayError, Replayed, Source, Stop, replay};
+use crate::{AlarmKind, Phase, ReplayError, Replayed, Source, Stop, replay, table};
 
 /// How long one read waits for something to arrive.
 const READ_WAIT: Duration = Duration::from_secs(5);
@@ -68,9 +68,16 @@ impl From<ReplayError> for NotRebuilt {
     }
 }
 
-/// Follows `log` for ever.
-pub(crate) async fn follow(core: &mut Core, log: &dyn Log) {
+/// Follows `log` for ever, from the state of `table` where there is none.
+pub(crate) async fn follow(core: &mut Core, log: &dyn Log, table: Option<&dyn Table>) {
     let mut pause = RETRY.0;
+    if let Some(table) = table {
+        while core.view().is_none() && table::climb(core, log, table).await.is_err() {
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY.1);
+        }
+        pause = RETRY.0;
+    }
     loop {
         let mut found_at = None;
         let Err(ended) = session(core, log, &mut found_at).await;

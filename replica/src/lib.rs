@@ -1,7 +1,7 @@
 //! A verified copy of one stream in a process, and the one loop that keeps it.
 //!
 //! ```text
-//!            ladder: cache → image → whole log
+//!            ladder: cache → image → table → whole log
 //!                         │
 //!  log or relay ── read ── accept ── decode ── fold ── view swap ── tail ── wake readers
 //!                                      │                               │
@@ -22,6 +22,7 @@ mod remote;
 mod replay;
 mod replica;
 mod status;
+mod table;
 mod tail;
 mod view;
 

@@ -7,7 +7,7 @@ use arc_swap::ArcSwapOption;
 use headwater_client::Client;
 use headwater_image::{Keep, Subscription};
 use headwater_image_store::Store;
-use headwater_log::Log;
+use headwater_log::{Log, Table};
 use headwater_schemas::{Hash, Namespace, Position};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -205,7 +205,7 @@ impl Replica {
             account: Mutex::default(),
         });
         let replica = Self { shared: shared.clone() };
-        (replica, Loop { core: Core::new(shared, observer, settings), follow })
+        (replica, Loop { core: Core::new(shared, observer, settings), follow, table: None })
     }
 
     /// The state now; none before the first.
@@ -293,29 +293,37 @@ impl Replica {
 pub struct Loop {
     pub(crate) core: Core,
     follow: Follow,
+    table: Option<Arc<dyn Table>>,
 }
 
 impl Loop {
+    /// Gives the ladder one more rung: who follows a log and finds no state on this machine takes the one of the
+    /// stream's table, and replays only what follows its checkpoint.
+    #[must_use]
+    pub fn with_table(self, table: Arc<dyn Table>) -> Self {
+        Self { table: Some(table), ..self }
+    }
+
     /// Runs until `stop` is cancelled: climbs down the ladder for a first state, then follows. At the end it
     /// leaves the last known good state in the cache and marks the replica closed.
     pub async fn run(mut self, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
-            () = Self::keep(&mut self.core, &self.follow) => {}
+            () = Self::keep(&mut self.core, &self.follow, self.table.as_deref()) => {}
         }
         self.core.close().await;
     }
 
-    async fn keep(core: &mut Core, follow: &Follow) {
+    async fn keep(core: &mut Core, follow: &Follow, table: Option<&dyn Table>) {
         bootstrap::from_cache(core).await;
         match follow {
             Follow::Log(log) => {
                 if core.view().is_none()
                     && let Err(error) = bootstrap::from_image(core, None, 0).await
                 {
-                    tracing::debug!(%error, "from the whole log then");
+                    tracing::debug!(%error, "from the table or the whole log then");
                 }
-                follow::follow(core, log.as_ref()).await;
+                follow::follow(core, log.as_ref(), table).await;
             }
             Follow::Relays(relays) => remote::follow(core, relays).await,
         }

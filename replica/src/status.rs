@@ -32,6 +32,8 @@ pub enum Source {
     Cache,
     /// An image, from a relay or a directory.
     Image,
+    /// The stream's table, at one of its checkpoints.
+    Table,
     /// The whole log.
     Log,
 }

@@ -16,6 +16,8 @@ mod name;
 mod schema;
 mod state;
 mod succession;
+mod table;
+mod table_fold;
 mod vet;
 
 pub use avro::{
@@ -36,3 +38,8 @@ pub use name::{Key, MAX_KEY_BYTES, MAX_NAMESPACE_BYTES, NameError, Namespace, St
 pub use schema::{Fingerprint, MAX_RECORD_BYTES, SchemaError};
 pub use state::State;
 pub use succession::{Point, STREAM_NAMESPACE, Succession, Word, unread};
+pub use table::{
+    CHECKPOINT_KEY, Checkpoint, Framing, TableEntry, TableRow, TableRowError, decode_table_row,
+    encode_checkpoint, encode_table_entry, same_schema, table_fingerprint, table_key, table_schema,
+};
+pub use table_fold::{TableFold, TableHeld};

@@ -65,11 +65,7 @@ pub(crate) fn intern(
 ) -> Result<&'static Interned, SchemaError> {
     static ALL: LazyLock<Mutex<HashMap<Fingerprint, &'static Interned>>> =
         LazyLock::new(Mutex::default);
-    static LIMIT: Once = Once::new();
-    // A string can be no longer than the record it stands in, and avro allocates before it reads.
-    LIMIT.call_once(|| {
-        apache_avro::util::max_allocation_bytes(MAX_RECORD_BYTES);
-    });
+    limit_allocations();
     let (schema, fingerprint) = parse(json)?;
     if let Some(filed) = filed
         && filed != fingerprint
@@ -92,6 +88,14 @@ pub(crate) fn intern(
     let interned: &'static Interned = Box::leak(Box::new(Interned { reader, writer, fingerprint }));
     all.insert(fingerprint, interned);
     Ok(interned)
+}
+
+/// A string can be no longer than the record it stands in, and avro allocates before it reads.
+pub(crate) fn limit_allocations() {
+    static LIMIT: Once = Once::new();
+    LIMIT.call_once(|| {
+        apache_avro::util::max_allocation_bytes(MAX_RECORD_BYTES);
+    });
 }
 
 fn unusable(error: apache_avro::Error) -> SchemaError {

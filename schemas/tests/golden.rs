@@ -10,8 +10,10 @@ use std::fs;
 use std::path::Path;
 
 use headwater_schemas::{
-    Codec, Frozen, Genesis, Hash, Point, State, StreamId, Word, accept, commit_fingerprint,
-    encode_commit, encode_genesis, encode_marker, entry_digest, marker_nonce,
+    CHECKPOINT_KEY, Checkpoint, Codec, Framing, Frozen, Genesis, Hash, Point, Position, State,
+    StreamId, TableEntry, TableRow, Word, accept, commit_fingerprint, decode_table_row,
+    encode_checkpoint, encode_commit, encode_genesis, encode_marker, encode_table_entry,
+    entry_digest, marker_nonce, table_key,
 };
 use support::{full_commit, genesis};
 
@@ -47,6 +49,43 @@ fn a_genesis_that_supersedes_a_stream_has_the_bytes_on_file() {
 #[test]
 fn a_commit_has_the_bytes_on_file() {
     golden("commit.bin", &encode_commit(&full_commit()));
+}
+
+#[test]
+fn the_rows_of_the_table_have_the_bytes_on_file() {
+    let state = {
+        let mut state = support::founded();
+        state.apply(&full_commit(), Hash::of(&encode_commit(&full_commit())));
+        state
+    };
+    let (namespace, key, entry) =
+        state.iter().find(|(namespace, ..)| !namespace.as_str().starts_with('_')).unwrap();
+    let row = TableEntry {
+        namespace: namespace.as_str(),
+        key: key.as_str(),
+        entry: entry.as_ref(),
+        reason: Some("more traffic"),
+        commit_hash: Some(state.head().hash),
+    };
+    let plain = golden("table-entry.bin", &encode_table_entry(&row, Framing::SingleObject));
+    golden("table-entry-registry.bin", &encode_table_entry(&row, Framing::Registry(0x0102_0304)));
+    let read = decode_table_row(&table_key(namespace.as_str(), key.as_str()), &plain).unwrap();
+    assert!(matches!(read, TableRow::Entry { entry: it, .. } if it == *entry));
+
+    let head = *state.head();
+    let checkpoint = Checkpoint {
+        stream_id: head.stream_id,
+        revision: head.revision,
+        hash: head.hash,
+        at_ms: head.at_ms,
+        position: Position(9),
+        digest: state.totals().digest(),
+        entries: state.totals().entries(),
+    };
+    let bytes =
+        golden("table-checkpoint.bin", &encode_checkpoint(&checkpoint, Framing::SingleObject));
+    let read = decode_table_row(CHECKPOINT_KEY.as_bytes(), &bytes).unwrap();
+    assert_eq!(read, TableRow::Checkpoint(checkpoint));
 }
 
 #[test]

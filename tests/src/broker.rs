@@ -276,6 +276,9 @@ fn properties_text(options: &Options, dir: &Path, port: u16, controller: u16) ->
         ("transaction.state.log.min.isr", "1"),
         ("transaction.state.log.num.partitions", "1"),
         ("group.initial.rebalance.delay.ms", "0"),
+        // Who holds a lease may be missed soon, and a compacted topic is cleaned at once.
+        ("group.min.session.timeout.ms", "500"),
+        ("log.cleaner.backoff.ms", "200"),
         // One that was killed may come back only when its old session has ended.
         ("broker.session.timeout.ms", "3000"),
         ("broker.heartbeat.interval.ms", "300"),

@@ -25,10 +25,17 @@ pub struct Headwater {
 impl Headwater {
     /// Starts `headwater serve` on a free port with its data in `data`, and waits until it is ready.
     pub fn serve(data: &Path, extra: &[&str]) -> Self {
+        Self::serve_in(data, extra, &[])
+    }
+
+    /// The same with more variables in its environment.
+    pub fn serve_in(data: &Path, extra: &[&str], environment: &[(&str, &str)]) -> Self {
         let data = data.display().to_string();
         let mut args = vec!["serve", "--data", &data];
         args.extend_from_slice(extra);
-        Self::start(&args)
+        let mut server = Self::start_unready(&args, environment);
+        server.wait_until_ready(READY);
+        server
     }
 
     /// Starts `headwater` with these arguments and `--listen` on a free port, and waits until it is ready.

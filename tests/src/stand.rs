@@ -65,6 +65,8 @@ pub struct Stand {
     kafka: Option<String>,
     stream: String,
     data: Option<TempDir>,
+    /// More variables of its environment, and of those beside it.
+    environment: &'static [(&'static str, &'static str)],
 }
 
 impl Stand {
@@ -79,16 +81,26 @@ impl Stand {
         let data = tempfile::tempdir().expect("a folder");
         let all = [&on(log, &stream), flags].concat();
         let server = Headwater::serve(data.path(), &all);
-        Self { server, log, kafka: kafka_of(log), stream, data: Some(data) }
+        Self { server, log, kafka: kafka_of(log), stream, data: Some(data), environment: &[] }
+    }
+
+    /// Starts one on a broker of the test's own that keeps no table and looks at none, and so will those beside it.
+    pub fn without_a_table(bootstrap: &str) -> Self {
+        Self::on_broker_in(bootstrap, &[("HEADWATER_TABLE__ENABLED", "false")])
     }
 
     /// Starts a server on a broker of the test's own.
     pub fn on_broker(bootstrap: &str) -> Self {
+        Self::on_broker_in(bootstrap, &[])
+    }
+
+    fn on_broker_in(bootstrap: &str, environment: &'static [(&'static str, &'static str)]) -> Self {
         let stream = topic::fresh_name("stand");
         let data = tempfile::tempdir().expect("a folder");
-        let server = Headwater::serve(data.path(), &["--stream", &stream, "--kafka", bootstrap]);
+        let flags = ["--stream", &stream, "--kafka", bootstrap];
+        let server = Headwater::serve_in(data.path(), &flags, environment);
         let kafka = Some(bootstrap.to_owned());
-        Self { server, log: Log::Kafka, kafka, stream, data: Some(data) }
+        Self { server, log: Log::Kafka, kafka, stream, data: Some(data), environment }
     }
 
     /// One server for all tests of this binary that ask for nothing special. Use a namespace of your own.
@@ -102,7 +114,7 @@ impl Stand {
         shared.get_or_init(|| {
             let stream = topic::fresh_name("stand");
             let server = Headwater::serve_forgotten(&on(log, &stream));
-            Self { server, log, kafka: kafka_of(log), stream, data: None }
+            Self { server, log, kafka: kafka_of(log), stream, data: None, environment: &[] }
         })
     }
 
@@ -111,9 +123,10 @@ impl Stand {
         let kafka = self.kafka.as_deref().expect("an embedded log belongs to one process");
         let data = tempfile::tempdir().expect("a folder");
         let flags = ["--stream", &self.stream, "--kafka", kafka];
-        let server = Headwater::serve(data.path(), &flags);
+        let server = Headwater::serve_in(data.path(), &flags, self.environment);
         let (kafka, stream) = (self.kafka.clone(), self.stream.clone());
-        Self { server, log: self.log, kafka, stream, data: Some(data) }
+        let (log, environment) = (self.log, self.environment);
+        Self { server, log, kafka, stream, data: Some(data), environment }
     }
 
     /// Where its log is.

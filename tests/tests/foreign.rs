@@ -118,7 +118,9 @@ async fn where_the_beginning_of_the_log_was_deleted_who_has_data_goes_on_and_nob
         let path = data.path().display().to_string();
         let flags =
             ["serve", "--data", &path, "--kafka", broker::shared(), "--stream", stand.stream()];
-        let mut newcomer = Headwater::start_unready(&flags, &[]);
+        // One that has no data, and is not told of the table either, from which it would go on.
+        let without = [("HEADWATER_TABLE__ENABLED", "false")];
+        let mut newcomer = Headwater::start_unready(&flags, &without);
         assert_writes_nothing(&mut newcomer).await;
         let later = stand.status().await;
         assert_eq!((later.revision, later.hash), (head.revision, head.hash));

@@ -117,7 +117,7 @@ fn transport_with(
 }
 
 /// The base URL without a slash at its end.
-fn base(server: &str) -> Result<String, ClientError> {
+pub(crate) fn base(server: &str) -> Result<String, ClientError> {
     let wrong = |why: &str| {
         ClientError::Setting(format!(
             "{server:?} is no server: {why}; write it like http://127.0.0.1:7070"

@@ -7,6 +7,7 @@ mod list;
 mod put;
 mod status;
 mod stream;
+mod topic;
 mod watch;
 mod write;
 
@@ -26,6 +27,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Watch(args) => watch::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Stream(command) => stream::run(command).await,
+        Command::Topic(command) => topic::run(command).await,
         Command::Serve(_) | Command::Publisher(_) | Command::Snapshotter(_) => Ok(()),
     }
 }

@@ -30,7 +30,7 @@ async fn on_log(
     work: impl AsyncFnOnce(&dyn Log) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let settings = Settings::load(&mender.server)?;
-    let open = OpenLog::open(&settings).await?;
+    let open = OpenLog::open(&settings, false).await?;
     let log: Arc<dyn Log> = open.log();
     let done = work(log.as_ref()).await;
     open.close().await;

@@ -39,12 +39,11 @@ pub(crate) struct Asker {
 }
 
 impl Asker {
-    pub(crate) fn new(settings: &KafkaSettings) -> KafkaResult<Self> {
+    pub(crate) fn new(settings: &KafkaSettings, topic: String) -> KafkaResult<Self> {
         let mut config = config(settings, "asker");
         config.set("isolation.level", "read_uncommitted");
         let client = config.create_with_context(Context::default())?;
-        let (topic, timeout) = (settings.topic(), settings.socket_timeout);
-        Ok(Self { client: Some(client), topic, timeout })
+        Ok(Self { client: Some(client), topic, timeout: settings.socket_timeout })
     }
 
     /// The first position and the one behind the last, as the leader gives them after this call.

@@ -17,8 +17,8 @@ pub(crate) const PARTITION: i32 = 0;
 
 /// What a consumer had to say.
 #[derive(Debug)]
-pub(crate) enum Event {
-    Record(Record),
+pub(crate) enum Event<T = Record> {
+    Record(T),
     /// Everything up to the end has been given.
     End,
     Trouble(KafkaError),
@@ -26,20 +26,32 @@ pub(crate) enum Event {
 
 /// A consumer. Its messages wake the task that waits for them directly, from librdkafka's own thread, so no
 /// other thread stands in the way of a record.
-pub(crate) struct Consumer {
+pub(crate) struct Consumer<T = Record> {
     /// Present until it is dropped.
     client: Option<StreamConsumer<Context>>,
     topic: String,
     /// A second assignment of a consumer may show records of the first; so there is only one.
     assigned: AtomicBool,
+    /// What is taken of a message.
+    take: fn(&BorrowedMessage<'_>) -> T,
 }
 
 impl Consumer {
-    /// Makes one. Needs a runtime's context.
+    /// Makes one of the log. Needs a runtime's context.
     pub(crate) fn new(settings: &KafkaSettings) -> KafkaResult<Self> {
-        let client: StreamConsumer<Context> =
-            consumer_config(settings).create_with_context(Context::default())?;
-        Ok(Self { client: Some(client), topic: settings.topic(), assigned: AtomicBool::new(false) })
+        Self::of(&consumer_config(settings), settings.topic(), record)
+    }
+}
+
+impl<T> Consumer<T> {
+    /// Makes one of any topic. Needs a runtime's context.
+    pub(crate) fn of(
+        config: &ClientConfig,
+        topic: String,
+        take: fn(&BorrowedMessage<'_>) -> T,
+    ) -> KafkaResult<Self> {
+        let client: StreamConsumer<Context> = config.create_with_context(Context::default())?;
+        Ok(Self { client: Some(client), topic, assigned: AtomicBool::new(false), take })
     }
 
     fn client(&self) -> KafkaResult<&StreamConsumer<Context>> {
@@ -62,18 +74,26 @@ impl Consumer {
     }
 
     /// What is there now, if anything.
-    pub(crate) fn ready(&self) -> Option<Event> {
+    pub(crate) fn ready(&self) -> Option<Event<T>> {
         let client = self.client().ok()?;
-        client.stream().next().now_or_never().flatten().map(event)
+        client.stream().next().now_or_never().flatten().map(|came| self.heard(came))
     }
 
     /// Waits for the next event.
     ///
     /// # Cancel safety
     /// A cancelled wait has taken nothing.
-    pub(crate) async fn event(&self) -> Event {
+    pub(crate) async fn event(&self) -> Event<T> {
         match self.client() {
-            Ok(client) => event(client.recv().await),
+            Ok(client) => self.heard(client.recv().await),
+            Err(error) => Event::Trouble(error),
+        }
+    }
+
+    fn heard(&self, came: KafkaResult<BorrowedMessage<'_>>) -> Event<T> {
+        match came {
+            Ok(message) => Event::Record((self.take)(&message)),
+            Err(KafkaError::PartitionEOF(_)) => Event::End,
             Err(error) => Event::Trouble(error),
         }
     }
@@ -84,7 +104,7 @@ impl Consumer {
     }
 }
 
-impl Drop for Consumer {
+impl<T> Drop for Consumer<T> {
     fn drop(&mut self) {
         if let Some(client) = self.client.take() {
             bury(client, drop);
@@ -92,7 +112,7 @@ impl Drop for Consumer {
     }
 }
 
-fn consumer_config(settings: &KafkaSettings) -> ClientConfig {
+pub(crate) fn consumer_config(settings: &KafkaSettings) -> ClientConfig {
     let mut config = config(settings, "reader");
     config
         // An assignment wants a group; nobody shares this one, and nothing is committed to it.
@@ -122,14 +142,6 @@ fn consumer_config(settings: &KafkaSettings) -> ClientConfig {
 /// Where an offset stands.
 pub(crate) fn position(offset: i64) -> Position {
     Position(u64::try_from(offset).unwrap_or(0))
-}
-
-fn event(came: KafkaResult<BorrowedMessage<'_>>) -> Event {
-    match came {
-        Ok(message) => Event::Record(record(&message)),
-        Err(KafkaError::PartitionEOF(_)) => Event::End,
-        Err(error) => Event::Trouble(error),
-    }
 }
 
 fn record(message: &BorrowedMessage<'_>) -> Record {

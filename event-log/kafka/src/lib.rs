@@ -20,6 +20,8 @@
 //!                   └─ delivery report → Appended      └─ offset = Position            └─ one assignment per consumer
 //! ```
 //!
+//! Beside it stands the table, a projection of the log: [`KafkaTable`].
+//!
 //! Clients of librdkafka can take seconds to close, so each is closed on a thread of its own, never on a worker
 //! of the runtime.
 
@@ -27,6 +29,7 @@ mod asker;
 mod client;
 mod consumer;
 mod error;
+mod lease;
 mod log;
 pub mod metrics;
 mod policy;
@@ -34,6 +37,9 @@ mod producer;
 mod reader;
 mod settings;
 mod standing;
+mod table;
+mod table_reader;
+mod table_writer;
 mod topic;
 mod writer;
 
@@ -41,3 +47,4 @@ pub use error::KafkaOpenError;
 pub use log::KafkaLog;
 pub use policy::Fault;
 pub use settings::KafkaSettings;
+pub use table::{KafkaTable, LEASE_TIMEOUT};

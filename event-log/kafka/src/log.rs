@@ -9,6 +9,7 @@ use headwater_log::{Identity, Log, LogReader, LogWriter, ReadError};
 use crate::asker::{Asker, Seen};
 use crate::client::blocking;
 use crate::error::KafkaOpenError;
+use crate::policy::Wanted;
 use crate::reader::KafkaReader;
 use crate::settings::KafkaSettings;
 use crate::topic;
@@ -32,8 +33,9 @@ impl KafkaLog {
     pub async fn open(settings: KafkaSettings) -> Result<Arc<Self>, KafkaOpenError> {
         let settings = checked(settings)?;
         let asker = asker(&settings)?;
-        let seen = topic::find_or_create(&settings, &asker, settings.create).await?;
-        topic::verify(&settings, &seen).await?;
+        let wanted = Wanted::log(&settings);
+        let seen = topic::find_or_create(&wanted, &asker, settings.create).await?;
+        topic::verify(&wanted, &seen).await?;
         let writer = {
             let settings = Arc::clone(&settings);
             blocking(move || KafkaWriter::new(&settings)).await
@@ -50,7 +52,7 @@ impl KafkaLog {
     pub async fn open_read_only(settings: KafkaSettings) -> Result<Arc<Self>, KafkaOpenError> {
         let settings = checked(settings)?;
         let asker = asker(&settings)?;
-        let seen = topic::find_or_create(&settings, &asker, false).await?;
+        let seen = topic::find_or_create(&Wanted::log(&settings), &asker, false).await?;
         Ok(Self::over(settings, asker, seen, None))
     }
 
@@ -72,11 +74,12 @@ impl KafkaLog {
 }
 
 fn asker(settings: &KafkaSettings) -> Result<Arc<Asker>, KafkaOpenError> {
-    let asker = Asker::new(settings).map_err(|error| KafkaOpenError::Client(error.to_string()))?;
+    let asker = Asker::new(settings, settings.topic())
+        .map_err(|error| KafkaOpenError::Client(error.to_string()))?;
     Ok(Arc::new(asker))
 }
 
-fn checked(settings: KafkaSettings) -> Result<Arc<KafkaSettings>, KafkaOpenError> {
+pub(crate) fn checked(settings: KafkaSettings) -> Result<Arc<KafkaSettings>, KafkaOpenError> {
     settings.check().map_err(KafkaOpenError::Settings)?;
     Ok(Arc::new(settings))
 }

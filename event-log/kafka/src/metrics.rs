@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// How long an append took, from its handover until the brokers acknowledged it (histogram, seconds).
 pub const APPEND_SECONDS: &str = "headwater_kafka_append_seconds";
-/// Errors, by what was being done: `append`, `read` or `client` (counter).
+/// Errors, by what was being done: `append`, `read`, `table` or `client` (counter).
 pub const ERRORS_TOTAL: &str = "headwater_kafka_errors_total";
 
 /// Tells the recorder what the metrics mean. Called once, when a recorder is there.
@@ -16,7 +16,7 @@ pub fn describe() {
     );
     metrics::describe_counter!(
         ERRORS_TOTAL,
-        "Errors of Kafka's clients, by operation: append (a record's fate is open or it was refused), read, client"
+        "Errors of Kafka's clients, by operation: append (a record's fate is open or it was refused), read, table, client"
     );
 }
 

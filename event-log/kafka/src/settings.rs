@@ -73,6 +73,26 @@ impl KafkaSettings {
         format!("{}.commits", self.stream)
     }
 
+    /// The compacted topic that is the stream's table.
+    pub fn table_topic(&self) -> String {
+        format!("{}.config", self.stream)
+    }
+
+    /// The topic whose one partition is assigned to the process that writes the table.
+    pub fn lease_topic(&self) -> String {
+        format!("{}.lease", self.stream)
+    }
+
+    /// The group among whose members that partition is assigned.
+    pub fn lease_group(&self) -> String {
+        format!("headwater.{}.projector", self.stream)
+    }
+
+    /// The id under which the table is written: who uses it last fences all others.
+    pub fn transactional_id(&self) -> String {
+        format!("{}.projector", self.stream)
+    }
+
     /// The largest record that is handed to Kafka, in bytes; a larger one is refused.
     pub fn max_record_bytes(&self) -> u32 {
         self.max_message_bytes.saturating_sub(BATCH_OVERHEAD_BYTES)

@@ -1,4 +1,4 @@
-//! The topic of a log: found or made, then checked.
+//! A stream's topics: found or made, then checked.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::asker::{Asker, Seen};
 use crate::client::{Context, bury, config};
 use crate::error::KafkaOpenError;
-use crate::policy::{self, Facts};
+use crate::policy::{self, Facts, Wanted};
 use crate::settings::KafkaSettings;
 
 /// How often the brokers are asked for a topic that was just made: they give no sign when all of them know it.
@@ -22,21 +22,22 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// # Errors
 /// [`KafkaOpenError`].
 pub(crate) async fn find_or_create(
-    settings: &KafkaSettings,
+    wanted: &Wanted<'_>,
     asker: &Arc<Asker>,
     create: bool,
 ) -> Result<Seen, KafkaOpenError> {
+    let settings = wanted.settings;
     let seen = look(settings, asker).await?;
     if seen.topic.is_some() {
         return Ok(seen);
     }
     let copies = policy::copies(settings, seen.brokers.len());
-    let command = policy::create_command(settings, copies);
-    let topic = settings.topic();
+    let command = policy::create_command(wanted, copies);
+    let topic = wanted.topic.clone();
     if !create {
         return Err(KafkaOpenError::NoTopic { topic, command });
     }
-    make(settings, copies).await.map_err(|detail| KafkaOpenError::Create {
+    make(wanted, copies).await.map_err(|detail| KafkaOpenError::Create {
         topic: topic.clone(),
         detail,
         command: command.clone(),
@@ -55,7 +56,10 @@ pub(crate) async fn find_or_create(
     }
 }
 
-async fn look(settings: &KafkaSettings, asker: &Arc<Asker>) -> Result<Seen, KafkaOpenError> {
+pub(crate) async fn look(
+    settings: &KafkaSettings,
+    asker: &Arc<Asker>,
+) -> Result<Seen, KafkaOpenError> {
     let waited = settings.connect_timeout;
     Arc::clone(asker).look(waited).await.map_err(|detail| KafkaOpenError::Unreachable {
         brokers: settings.brokers.clone(),
@@ -64,17 +68,17 @@ async fn look(settings: &KafkaSettings, asker: &Arc<Asker>) -> Result<Seen, Kafk
     })
 }
 
-/// Checks everything that a log needs of its topic.
+/// Checks everything that a stream needs of the topic.
 ///
 /// # Errors
 /// [`KafkaOpenError::WrongTopic`] with every fault at once.
-pub(crate) async fn verify(settings: &KafkaSettings, seen: &Seen) -> Result<(), KafkaOpenError> {
-    let topic = settings.topic();
+pub(crate) async fn verify(wanted: &Wanted<'_>, seen: &Seen) -> Result<(), KafkaOpenError> {
+    let topic = wanted.topic.clone();
     let describe = |detail| KafkaOpenError::Describe { topic: topic.clone(), detail };
-    let configs = describe_configs(settings).await.map_err(describe)?;
+    let configs = describe_configs(wanted).await.map_err(describe)?;
     let (partitions, copies) = seen.topic.unwrap_or_default();
     let facts = Facts { brokers: seen.brokers.clone(), partitions, copies, configs };
-    let faults = policy::faults(settings, &facts);
+    let faults = policy::faults(wanted, &facts);
     if faults.is_empty() { Ok(()) } else { Err(KafkaOpenError::WrongTopic { topic, faults }) }
 }
 
@@ -107,17 +111,17 @@ impl Drop for Admin {
 }
 
 /// Makes the topic; that somebody else was first is as good.
-async fn make(settings: &KafkaSettings, copies: i32) -> Result<(), String> {
-    let admin = Admin::new(settings)?;
-    let (topic, configs) = (settings.topic(), policy::configs(settings, copies));
-    let mut wanted = NewTopic::new(&topic, 1, TopicReplication::Fixed(copies));
+async fn make(wanted: &Wanted<'_>, copies: i32) -> Result<(), String> {
+    let admin = Admin::new(wanted.settings)?;
+    let (topic, configs) = (&wanted.topic, policy::configs(wanted, copies));
+    let mut new = NewTopic::new(topic, 1, TopicReplication::Fixed(copies));
     for (name, value) in &configs {
-        wanted = wanted.set(name, value);
+        new = new.set(name, value);
     }
-    let made = admin.client()?.create_topics([&wanted], &admin.options).await;
+    let made = admin.client()?.create_topics([&new], &admin.options).await;
     for result in made.map_err(|error| error.to_string())? {
         match result {
-            Ok(_) => tracing::info!(topic, copies, "made the topic of the log"),
+            Ok(_) => tracing::info!(topic, copies, "made a topic of the stream"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((_, code)) => return Err(code.to_string()),
         }
@@ -125,10 +129,9 @@ async fn make(settings: &KafkaSettings, copies: i32) -> Result<(), String> {
     Ok(())
 }
 
-async fn describe_configs(settings: &KafkaSettings) -> Result<BTreeMap<String, String>, String> {
-    let admin = Admin::new(settings)?;
-    let topic = settings.topic();
-    let asked = [ResourceSpecifier::Topic(&topic)];
+async fn describe_configs(wanted: &Wanted<'_>) -> Result<BTreeMap<String, String>, String> {
+    let admin = Admin::new(wanted.settings)?;
+    let asked = [ResourceSpecifier::Topic(&wanted.topic)];
     let told = admin.client()?.describe_configs(&asked, &admin.options).await;
     let mut configs = BTreeMap::new();
     for resource in told.map_err(|error| error.to_string())? {

@@ -14,3 +14,4 @@ mod linearize;
 mod metered;
 mod preconditions;
 mod storm;
+mod table;

@@ -13,14 +13,14 @@ use super::view::genesis;
 use crate::{AlarmKind, Follow, Loop, Phase, Replica, Settings};
 
 /// A log, the model of what is on its chain, and the records so far.
-struct Stream {
-    log: MemoryLog,
-    state: State,
-    records: Vec<bytes::Bytes>,
+pub(super) struct Stream {
+    pub(super) log: MemoryLog,
+    pub(super) state: State,
+    pub(super) records: Vec<bytes::Bytes>,
 }
 
 impl Stream {
-    async fn found() -> Self {
+    pub(super) async fn found() -> Self {
         let (genesis, founding) = genesis();
         let record = encode_genesis(&genesis);
         let state = State::found(&founding, Hash::of(&record));
@@ -52,7 +52,7 @@ impl Stream {
         commit
     }
 
-    async fn commit(&mut self, value: &str) {
+    pub(super) async fn commit(&mut self, value: &str) {
         let commit = self.next(value);
         let record = encode_commit(&commit);
         self.state.apply(&commit, Hash::of(&record));
@@ -90,13 +90,13 @@ impl Log for Trimmed {
     }
 }
 
-struct Running {
-    replica: Replica,
+pub(super) struct Running {
+    pub(super) replica: Replica,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
 
-fn run((replica, keeper): (Replica, Loop)) -> Running {
+pub(super) fn run((replica, keeper): (Replica, Loop)) -> Running {
     let stop = CancellationToken::new();
     let task = tokio::spawn(keeper.run(stop.clone()));
     Running { replica, stop, task }
@@ -107,14 +107,14 @@ fn over(log: &MemoryLog, settings: Settings) -> Running {
 }
 
 impl Running {
-    async fn at(&self, revision: u64) {
+    pub(super) async fn at(&self, revision: u64) {
         tokio::time::timeout(Duration::from_secs(10), self.replica.wait_for(revision))
             .await
             .unwrap()
             .unwrap();
     }
 
-    async fn alarmed(&self) -> AlarmKind {
+    pub(super) async fn alarmed(&self) -> AlarmKind {
         self.reaches(Phase::ReadOnly).await;
         self.replica.alarm().unwrap().kind
     }
@@ -129,7 +129,7 @@ impl Running {
         tokio::time::timeout(Duration::from_secs(60), reached).await.unwrap().unwrap();
     }
 
-    async fn close(self) {
+    pub(super) async fn close(self) {
         self.stop.cancel();
         self.task.await.unwrap();
     }

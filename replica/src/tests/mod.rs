@@ -1,4 +1,5 @@
 mod follow;
 mod rebase;
+mod table;
 mod tail;
 pub(crate) mod view;
