@@ -198,7 +198,8 @@ async fn take(core: &mut Core, frame: Frame, target: &mut Option<u64>) -> Result
             let taken = match core.record(&record).await {
                 // What follows may lead past it.
                 Err(Refusal::Stop(stop)) if core.is_blocked() => {
-                    return Ok(stopped(core, &stop).await);
+                    stopped(core, &stop).await;
+                    return Ok(());
                 }
                 taken => taken?,
             };

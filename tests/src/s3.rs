@@ -35,18 +35,14 @@ impl S3 {
     pub fn start() -> Self {
         let dir = tempfile::Builder::new().prefix("headwater-s3-").tempdir().expect("a folder");
         std::fs::create_dir_all(dir.path().join("data").join(BUCKET)).expect("a bucket");
-        std::fs::create_dir(dir.path().join("about")).expect("a folder");
         let port = free_port();
         let path = |name: &str| dir.path().join(name).display().to_string();
         let listen = format!("127.0.0.1:{port}");
-        let (binary, about, data) = (binary().display().to_string(), path("about"), path("data"));
+        let (binary, data) = (binary().display().to_string(), path("data"));
         let keys = ["--access", ACCESS, "--secret", SECRET];
-        // What a file system may not keep about a file stands beside it.
-        let command = [
-            &[&*binary, "--port", &listen],
-            &keys[..],
-            &["--quiet", "posix", "--sidecar", &about, &data],
-        ];
+        // Its tags stand in the files' extended attributes: beside the files (`--sidecar`) they would change a moment
+        // before or after them, and a condition on a tag would hold for other bytes.
+        let command = [&[&*binary, "--port", &listen], &keys[..], &["--quiet", "posix", &data]];
         let command = command.concat().into_iter().map(str::to_owned).collect();
         let log = dir.path().join("versitygw.log");
         let launch = Launch { command, environment: Vec::new(), log, remove: None };

@@ -2,7 +2,7 @@
 //! services and servers that start from them.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use headwater::{Client, Source};
 use headwater_image::{Manifest, WireImage};
@@ -106,6 +106,30 @@ async fn what_a_bucket_cannot_do_is_told_and_nothing_is_taken_for_empty() {
         assert!(matches!(error, StoreError::Unreachable { .. }), "{error}");
         s3.restart();
         assert!(there.latest().await.unwrap().is_none());
+    };
+    bounded(claim).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_bucket_only_old_images_behind_the_announced_one_go() {
+    let claim = async {
+        let s3 = S3::start();
+        let store = s3.store("old");
+        assert_eq!(store.announce(&manifest(20)).await.unwrap(), Announced::Now);
+        let put = |name: &str, hours: u64| {
+            let file = std::fs::File::create(s3.dir("old").join(name)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(hours * 3_600)).unwrap();
+        };
+        let name = |revision: u64| manifest(revision).name;
+        for (name, hours) in [(name(1), 2), (name(2), 0), (name(20), 9), (name(30), 9)] {
+            put(&name, hours);
+        }
+        put("notes.txt", 9);
+        assert_eq!(store.retain(1, SystemTime::now()).await.unwrap(), 1);
+        let stays = |name: &str| s3.dir("old").join(name).exists();
+        assert!(!stays(&name(1)), "it is old and behind");
+        assert!([name(2), name(20), name(30)].iter().all(|name| stays(name)));
+        assert!(stays("notes.txt") && stays("latest.json"));
     };
     bounded(claim).await;
 }
