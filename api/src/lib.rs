@@ -37,7 +37,7 @@ pub use cursor::{Cursor, CursorError, CursorKind};
 pub use duration::{DurationError, MAX_DURATION, format_duration, parse_duration};
 pub use expected::{Expected, Failure};
 pub use frame::{Frame, FrameDecoder, FrameError, MAX_FRAME_BYTES};
-pub use manifest::{ManifestBlock, ManifestBody};
+pub use manifest::{Lineage, ManifestBlock, ManifestBody};
 pub use media::{
     DEFAULT_MEDIA_TYPE, MAX_MEDIA_TYPE_BYTES, accepts, effective_media_type, essence, is_json,
     is_text,

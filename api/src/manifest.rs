@@ -36,6 +36,27 @@ pub struct ManifestBody {
     pub log_position: u64,
     /// Its blocks.
     pub blocks: Vec<ManifestBlock>,
+    /// How its chain came about, where an operator led the stream to it from another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succession: Option<Lineage>,
+}
+
+/// Where an operator led a stream from, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Lineage {
+    /// The stream of the other chain.
+    #[schema(value_type = String)]
+    pub stream_id: StreamId,
+    /// The revision from which this one goes on.
+    pub revision: u64,
+    /// The chain hash there.
+    #[schema(value_type = String)]
+    pub hash: Hash,
+    /// The revision of the commit that says so.
+    pub since: u64,
+    /// When it was made.
+    #[schema(value_type = String, format = "date-time")]
+    pub at: Time,
 }
 
 /// One block of an image.

@@ -27,7 +27,7 @@ mod wire;
 
 pub use error::ImageError;
 pub use hash::HASH_SEED;
-pub use manifest::{Manifest, ManifestBlock, WhyNot, parse_wire_name, wire_name};
+pub use manifest::{Lineage, Manifest, ManifestBlock, WhyNot, parse_wire_name, wire_name};
 pub use mapped::{Entries, Keep, Mapped, MappedBuilder, Prefix, Trust, mapped_name};
 pub use publish::{copy_image, sweep};
 pub use record::MAX_RECORD_BYTES;

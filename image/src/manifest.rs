@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::path::{Path, PathBuf};
 
-use headwater_schemas::{Digest, Hash, Head, Position, StreamId};
+use headwater_schemas::{Digest, Hash, Head, Point, Position, StreamId, Succession};
 
 use crate::ImageError;
 use crate::publish::publish;
@@ -48,6 +48,35 @@ pub struct Manifest {
     pub log_position: Position,
     /// The blocks, in order, without gaps.
     pub blocks: Vec<ManifestBlock>,
+    /// How its chain came about, where an operator led the stream to it from another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub succession: Option<Lineage>,
+}
+
+/// Where an operator led a stream from, and when: of two chains, the one led to later counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Lineage {
+    /// The point of the other chain.
+    #[serde(flatten)]
+    pub from: Point,
+    /// The revision of the commit that says so.
+    pub since: u64,
+    /// When it was made, milliseconds since the Unix epoch; RFC 3339 in JSON.
+    #[serde(rename = "at", with = "rfc3339")]
+    pub at_ms: i64,
+}
+
+impl Lineage {
+    /// Whether the stream was led here later than there; `other` is none where nobody led it.
+    pub fn is_later_than(&self, other: Option<&Self>) -> bool {
+        other.is_none_or(|other| (self.at_ms, self.since) > (other.at_ms, other.since))
+    }
+}
+
+impl From<Succession> for Lineage {
+    fn from(told: Succession) -> Self {
+        Self { from: told.word.point(), since: told.since, at_ms: told.at_ms }
+    }
 }
 
 /// One block of an image.
@@ -80,6 +109,14 @@ pub enum WhyNot {
         /// The revision that would be announced.
         revision: u64,
         /// The one that is.
+        announced: u64,
+    },
+    /// An image of a chain that an operator led the stream to later is announced: there is nothing to do.
+    #[error(
+        "an operator led the stream to another chain, whose image of revision {announced} is announced"
+    )]
+    Left {
+        /// The revision that is announced.
         announced: u64,
     },
     /// Somebody else's images stand there: give each stream a place of its own.
@@ -119,19 +156,26 @@ pub enum WhyNot {
 impl WhyNot {
     /// Whether there is simply nothing to do: this state, or a later one, is announced.
     pub fn is_harmless(&self) -> bool {
-        matches!(self, Self::Same { .. } | Self::NotGreater { .. })
+        matches!(self, Self::Same { .. } | Self::NotGreater { .. } | Self::Left { .. })
     }
 }
 
 impl Manifest {
     /// Whether this image may be announced in place of `announced`: the one rule for every place that images stand in.
-    /// It must be of the same stream and a greater revision. At the same revision both must be the same state: the files
+    /// It must be of the same stream and a greater revision, or of a chain that an operator led that one's stream to later
+    /// ([`Manifest::leaves`]). At the same revision both must be the same state: the files
     /// may differ in how they were compressed, the hashes of their blocks may not.
     ///
     /// # Errors
     /// [`WhyNot`].
     pub fn may_follow(&self, announced: &Self) -> Result<(), WhyNot> {
         let revision = self.revision;
+        if self.leaves(announced) {
+            return Ok(());
+        }
+        if announced.leaves(self) {
+            return Err(WhyNot::Left { announced: announced.revision });
+        }
         if self.stream_id != announced.stream_id {
             let (theirs, ours) = (announced.stream_id, self.stream_id);
             return Err(WhyNot::OtherStream { theirs, ours });
@@ -160,6 +204,13 @@ impl Manifest {
             return Err(WhyNot::Same { revision });
         };
         Err(WhyNot::Differs { revision, what })
+    }
+
+    /// Whether it is of a chain that an operator led the stream to later than to that of `other`.
+    pub fn leaves(&self, other: &Self) -> bool {
+        let Some(ours) = self.succession else { return false };
+        let later = ours.is_later_than(other.succession.as_ref());
+        later && [self.stream_id, ours.from.stream_id].contains(&other.stream_id)
     }
 
     /// Whether the numbers can be those of an image: nothing is allocated or fetched on a word that cannot be true.
@@ -272,6 +323,7 @@ mod tests {
             created_at_ms: 1,
             log_position: Position(revision),
             blocks: Vec::new(),
+            succession: None,
         }
     }
 
@@ -310,6 +362,34 @@ mod tests {
         for name in ["latest.json", "x.hwi", "1-2.hwi", &format!("../7-{hash}.hwi")] {
             assert_eq!(parse_wire_name(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn an_image_of_a_chain_led_to_later_follows_one_of_any_revision_and_never_the_other_way() {
+        let led = |mut manifest: Manifest, from: u8, at_ms| {
+            let from = Point { stream_id: StreamId([from; 16]), revision: 5, hash: Hash([1; 32]) };
+            manifest.succession = Some(Lineage { from, since: 6, at_ms });
+            manifest
+        };
+        let old = manifest(1, 100, 1, 1);
+        let adopted = led(manifest(1, 7, 2, 2), 1, 10);
+        let again = led(manifest(1, 6, 3, 3), 1, 20);
+        let rebuilt = led(manifest(2, 3, 4, 4), 1, 30);
+        for (newer, older) in
+            [(&adopted, &old), (&again, &adopted), (&again, &old), (&rebuilt, &again)]
+        {
+            assert_eq!(newer.may_follow(older), Ok(()));
+            let announced = newer.revision;
+            assert_eq!(older.may_follow(newer), Err(WhyNot::Left { announced }));
+        }
+        assert_eq!(led(manifest(1, 8, 5, 5), 1, 10).may_follow(&adopted), Ok(()));
+        let lower = adopted.may_follow(&led(manifest(1, 8, 5, 5), 1, 10));
+        assert_eq!(lower, Err(WhyNot::NotGreater { revision: 7, announced: 8 }));
+        let other = manifest(3, 1, 1, 1);
+        assert!(matches!(rebuilt.may_follow(&other), Err(WhyNot::OtherStream { .. })));
+        let json = serde_json::to_string(&rebuilt).unwrap();
+        assert!(json.contains(r#""since":6,"at":"1970-01-01T00:00:00.030Z""#), "{json}");
+        assert_eq!(Manifest::parse(json.as_bytes()).unwrap(), rebuilt);
     }
 
     #[test]

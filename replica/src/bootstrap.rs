@@ -10,6 +10,7 @@ use std::time::Duration;
 use headwater_client::{Backoff, Client};
 use headwater_image::{Assembler, ImageError, Manifest, Mapped, WireImage};
 use headwater_image_store::{Store, StoreError};
+use headwater_log::Log;
 
 use self::candidates::{Candidate, Passed, candidates};
 use crate::ancestry::Ancestry;
@@ -88,12 +89,12 @@ fn from_dir(dir: &Path, settings: &Settings) -> Result<Mapped, ImageError> {
 /// whole; the places that are passed over are reported. Nothing that the relay says is not of its chain is taken.
 pub(crate) async fn from_image(
     core: &mut Core,
-    relay: Option<&Client>,
+    against: Against<'_>,
     at_least: u64,
 ) -> Result<(), Ended> {
-    let (candidates, mut passed) = candidates(core, relay, at_least).await;
+    let (candidates, mut passed) = candidates(core, against.relay(), at_least).await;
     for candidate in candidates {
-        match take(core, &candidate, relay).await {
+        match take(core, &candidate, against).await {
             Ok(()) => {
                 let (place, revision) = (candidate.store.url(), candidate.manifest.revision);
                 tracing::info!(place, revision, "took an image");
@@ -130,11 +131,35 @@ fn warn(core: &Core, passed: &[Passed]) {
     }
 }
 
+/// What an image is held against before it is taken.
+#[derive(Clone, Copy)]
+pub(crate) enum Against<'a> {
+    /// Nothing yet: there is no state to lose, and it is held against the log when it is followed from.
+    Nothing,
+    /// The chain of a relay.
+    Relay(&'a Client),
+    /// A log, which must hold the record of its revision.
+    Log(&'a dyn Log),
+}
+
+impl<'a> Against<'a> {
+    fn relay(self) -> Option<&'a Client> {
+        match self {
+            Self::Relay(relay) => Some(relay),
+            _ => None,
+        }
+    }
+}
+
 /// Takes one image.
-async fn take(core: &mut Core, candidate: &Candidate, relay: Option<&Client>) -> Result<(), Ended> {
+async fn take(core: &mut Core, candidate: &Candidate, against: Against<'_>) -> Result<(), Ended> {
     let Candidate { store, manifest, .. } = candidate;
-    if let Some(relay) = relay.filter(|_| !candidate.is_relay) {
-        candidates::of_its_chain(relay, manifest, core.settings.namespaces.as_deref()).await?;
+    match against {
+        Against::Relay(relay) if !candidate.is_relay => {
+            candidates::of_its_chain(relay, manifest, core.settings.namespaces.as_deref()).await?;
+        }
+        Against::Log(log) => candidates::stands_in(log, manifest).await?,
+        _ => {}
     }
     let mapped = match store.path(&manifest.name) {
         Some(path) => from_disk(path, manifest.clone(), core.settings.clone()).await?,

@@ -16,8 +16,9 @@ use headwater_log::{Batch, Log, LogReader, ReadError, Seek, Table};
 use headwater_schemas::{Frozen, Genesis, Hash, Head, Point, Record, Word};
 use tokio::time::Instant;
 
+use crate::bootstrap::Against;
 use crate::core::{Core, Refusal, Taken};
-use crate::{AlarmKind, Phase, ReplayError, Replayed, Source, Stop, replay, table};
+use crate::{AlarmKind, Phase, ReplayError, Replayed, Source, Stop, bootstrap, replay, table};
 
 /// How long one read waits for something to arrive.
 const READ_WAIT: Duration = Duration::from_secs(5);
@@ -45,6 +46,8 @@ enum Ended {
     NotOnThisLog { detail: String, searched: Duration },
     #[error("an operator leads on from {0:?}")]
     LedOn(Point),
+    #[error("{detail}")]
+    Trimmed { oldest: u64, detail: String, searched: Duration },
 }
 
 /// Why a state could not be built anew.
@@ -103,6 +106,18 @@ pub(crate) async fn follow(core: &mut Core, log: &dyn Log, table: Option<&dyn Ta
                 core.alarm(AlarmKind::NotOnThisLog, detail).await;
             }
             Ended::Refused(Refusal::Stop(stop)) => stopped(core, &stop).await,
+            Ended::Trimmed { oldest, detail, searched: took } => {
+                // Only an image that this log itself vouches for leads over what was deleted.
+                match bootstrap::from_image(core, Against::Log(log), oldest.saturating_sub(1)).await
+                {
+                    Ok(()) => core.mended(&[AlarmKind::NotOnThisLog]).await,
+                    Err(error) => {
+                        searched = Some(took);
+                        core.error(error.to_string());
+                        core.alarm(AlarmKind::NotOnThisLog, detail).await;
+                    }
+                }
+            }
             Ended::LedOn(point) => match succeed(core, log, point).await {
                 Ok(()) => continue,
                 Err(error) => core.error(format!("the chain that an operator leads on: {error}")),
@@ -173,6 +188,8 @@ struct Session<'a> {
     search_since: Instant,
     /// A point of ours that an operator's commit named, as that search went by.
     led_on_from: Option<Point>,
+    /// The revision of the first record of our stream that it came by.
+    oldest: Option<u64>,
 }
 
 async fn session(
@@ -190,6 +207,7 @@ async fn session(
         doubt_since: None,
         search_since: Instant::now(),
         led_on_from: None,
+        oldest: None,
     };
     session.begin().await?;
     loop {
@@ -261,7 +279,7 @@ impl Session<'_> {
     async fn search(&mut self) -> Result<(), Ended> {
         self.looking = Looking::Everywhere;
         self.search_since = Instant::now();
-        self.led_on_from = None;
+        (self.led_on_from, self.oldest) = (None, None);
         self.reader.seek(Seek::Oldest).await?;
         Ok(())
     }
@@ -343,7 +361,12 @@ impl Session<'_> {
             Some(Word::Adopts(point)) => Some(point),
             _ => None,
         };
-        let named = match Frozen::read(&record.bytes) {
+        let frozen = Frozen::read(&record.bytes);
+        let of_ours = frozen.as_ref().ok().filter(|frozen| {
+            self.core.head().is_some_and(|head| head.stream_id == frozen.stream_id)
+        });
+        self.oldest = self.oldest.or(of_ours.map(|frozen| frozen.revision));
+        let named = match frozen {
             Ok(frozen) if frozen.revision == 0 => supersedes(),
             Ok(frozen) if self.follows_ours(&frozen) => adopts(),
             _ => None,
@@ -363,6 +386,19 @@ impl Session<'_> {
             return Ended::LedOn(point);
         }
         let place = &self.reader.identity().place;
+        let searched = self.search_since.elapsed();
+        if let (Some(head), Some(oldest)) = (self.core.head(), self.oldest)
+            && oldest > head.revision
+        {
+            let detail = format!(
+                "the log {place} begins at revision {oldest} of our stream: what came before was deleted, the record of \
+                 our revision {} with it, and no image of revision {} or later is to be had. Nothing is applied; the last \
+                 good state is served. Point to where images are (--image-store), or start a snapshotter that has its rows.",
+                head.revision,
+                oldest - 1
+            );
+            return Ended::Trimmed { oldest, detail, searched };
+        }
         let detail = self.core.head().map_or_else(String::new, |head| {
             format!(
                 "the log {place} does not hold the record of revision {} ({}) of stream {}: it was recreated, \
@@ -372,7 +408,7 @@ impl Session<'_> {
                 head.revision, head.hash, head.stream_id
             )
         });
-        Ended::NotOnThisLog { detail, searched: self.search_since.elapsed() }
+        Ended::NotOnThisLog { detail, searched }
     }
 }
 

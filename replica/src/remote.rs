@@ -9,6 +9,7 @@ use headwater_image::Manifest;
 use headwater_image_store::{Store, StoreError};
 use headwater_schemas::{DecodeError, Digest, Frozen, Hash, Head, Position, Record, StreamId};
 
+use crate::bootstrap::Against;
 use crate::core::{Core, Refusal, Taken};
 use crate::follow::stopped;
 use crate::{AlarmKind, Phase, Source, Stop, View, bootstrap};
@@ -115,7 +116,7 @@ pub(crate) async fn follow(core: &mut Core, relays: &[Client]) {
 /// The state or the stream is wrong: takes a whole state that is not older.
 async fn anew(core: &mut Core, relay: &Client) -> Result<(), Ended> {
     let at_least = core.head().map_or(0, |head| head.revision);
-    bootstrap::from_image(core, Some(relay), at_least).await
+    bootstrap::from_image(core, Against::Relay(relay), at_least).await
 }
 
 /// Takes the state of the chain to which an operator led the stream: an image of it, which the relay itself goes on from.
@@ -138,7 +139,7 @@ async fn succeed(core: &mut Core, relay: &Client, succession: Succession) -> Res
 
 async fn session(core: &mut Core, relay: &Client) -> Result<std::convert::Infallible, Ended> {
     if core.view().is_none() {
-        bootstrap::from_image(core, Some(relay), 0).await?;
+        bootstrap::from_image(core, Against::Relay(relay), 0).await?;
     }
     let mut stream = match open(core, relay).await {
         Err(Ended::Client(ClientError::Problem(problem)))
@@ -146,7 +147,7 @@ async fn session(core: &mut Core, relay: &Client) -> Result<std::convert::Infall
         {
             // The image of the revision that was just refused would be refused again.
             let newer = core.head().map_or(0, |head| head.revision + 1);
-            bootstrap::from_image(core, Some(relay), newer).await?;
+            bootstrap::from_image(core, Against::Relay(relay), newer).await?;
             open(core, relay).await?
         }
         other => other?,

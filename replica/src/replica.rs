@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::ancestry::Ancestry;
+use crate::bootstrap::Against;
 use crate::core::Core;
 use crate::{Alarm, Applied, Phase, Source, Status, Tail, View, bootstrap, follow, remote};
 
@@ -319,7 +320,7 @@ impl Loop {
         match follow {
             Follow::Log(log) => {
                 if core.view().is_none()
-                    && let Err(error) = bootstrap::from_image(core, None, 0).await
+                    && let Err(error) = bootstrap::from_image(core, Against::Nothing, 0).await
                 {
                     tracing::debug!(%error, "from the table or the whole log then");
                 }

@@ -90,7 +90,8 @@ impl Cutter {
         if status.alarm.is_some() {
             return None;
         }
-        let announced = self.shelf.latest_there().map(|latest| latest.revision);
+        let announced = self.shelf.latest_there().filter(|latest| !self.shared.leaves(latest));
+        let announced = announced.map(|latest| latest.revision);
         let after_time = rhythm.last + Duration::from_secs(self.settings.cut_every_seconds);
         let due = match announced {
             None if status.live => rhythm.last,
@@ -162,10 +163,11 @@ impl Cutter {
         let rows = store.rows();
         let Some(place) = rows.place()? else { return Ok(()) };
         let totals = rows.totals()?;
-        self.shelf.check_stream(place.head.stream_id)?;
+        let succession = rows.succession()?;
+        self.shelf.check_stream(place.head.stream_id, succession.as_ref())?;
         let before = self.shelf.images()?;
         self.steps.at(Step::Cut)?;
-        let manifest = WireImage::write(
+        let mut manifest = WireImage::write(
             self.shelf.dir(),
             &place.head,
             &totals,
@@ -173,6 +175,7 @@ impl Cutter {
             now_ms(),
             |visit| self.every_entry(&rows, &totals, visit),
         )?;
+        manifest.succession = succession;
         self.steps.at(Step::Shelved)?;
         if let Err(error) =
             prove(&rows, &before, &place.head, &totals, &|| self.stop.is_cancelled())

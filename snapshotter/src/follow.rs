@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use headwater_image::Lineage;
 use headwater_log::{Log, LogReader, ReadError, Seek};
 use headwater_replica::{Alarm, AlarmKind, Replica, TailRead, is_record_of};
 use headwater_schemas::Record;
@@ -165,6 +166,7 @@ impl Follower {
         );
         self.shared.set_store(None);
         self.shared.stands(None, false);
+        self.shared.led_on(None);
         let dir = self.settings.dir.clone();
         let removed = self.blocking(move || Store::destroy(&dir)).await.flatten();
         if let Err(error) = removed {
@@ -186,10 +188,11 @@ impl Follower {
             return Ok(store);
         }
         let dir = self.settings.dir.clone();
-        let opened = self.blocking(move || open(&dir)).await??;
-        self.shared.set_store(Some(opened.0.clone()));
-        self.shared.stands(opened.1, false);
-        Ok(opened.0)
+        let (store, place, succession) = self.blocking(move || open(&dir)).await??;
+        self.shared.set_store(Some(store.clone()));
+        self.shared.stands(place, false);
+        self.shared.led_on(succession);
+        Ok(store)
     }
 
     /// Reads the log from our head on, until the replica's tail reaches back to it.
@@ -289,6 +292,9 @@ impl Follower {
             );
             self.shared.diverged(divergence.revision(), detail);
         }
+        if taken.succession.is_some() {
+            self.shared.led_on(taken.succession);
+        }
         if let Some(revision) = taken.accepted {
             self.shared.accepted(revision);
         }
@@ -305,10 +311,10 @@ impl Follower {
     }
 }
 
-fn open(dir: &Path) -> Result<(Arc<Store>, Option<Place>), StoreError> {
+fn open(dir: &Path) -> Result<(Arc<Store>, Option<Place>, Option<Lineage>), StoreError> {
     let store = Store::open(dir)?;
-    let place = store.rows().place()?;
-    Ok((Arc::new(store), place))
+    let (place, succession) = (store.rows().place()?, store.rows().succession()?);
+    Ok((Arc::new(store), place, succession))
 }
 
 /// "Am I on this log?": finds the record of our head, where it should stand or anywhere, and gives what follows it.

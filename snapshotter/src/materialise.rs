@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use headwater_image::Lineage;
 use headwater_replica::{Alarm, AlarmKind, Applied, Chain, Resumed, Step};
 use headwater_schemas::{
     Commit, Digest, Divergence, Entry, Folded, Key, Namespace, Record, Totals, Word, entry_digest,
@@ -58,18 +59,25 @@ pub(crate) struct Taken {
     pub(crate) diverged: Option<Divergence>,
     /// Up to this revision an operator has accepted what did not fit.
     pub(crate) accepted: Option<u64>,
+    /// How the rows' chain came about, where an operator led the stream to it just now.
+    pub(crate) succession: Option<Lineage>,
     /// Why the commit behind the rows cannot be read, if so: only an operator leads past it.
     pub(crate) unreadable: Option<String>,
 }
 
 impl Taken {
     fn at(place: Option<Place>) -> Self {
-        Self { place, diverged: None, accepted: None, unreadable: None }
+        Self { place, diverged: None, accepted: None, succession: None, unreadable: None }
     }
 
     fn heed(&mut self, commit: &Commit) {
-        if let Some(Word::Accepts(point)) = Word::of(commit) {
-            self.accepted = Some(point.revision);
+        match Word::of(commit) {
+            Some(Word::Accepts(point)) => self.accepted = Some(point.revision),
+            Some(Word::Adopts(from) | Word::Supersedes(from, _)) => {
+                let (since, at_ms) = (commit.revision, commit.at_ms);
+                self.succession = Some(Lineage { from, since, at_ms });
+            }
+            Some(Word::Skips(_)) | None => {}
         }
     }
 }

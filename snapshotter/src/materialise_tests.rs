@@ -86,16 +86,17 @@ proptest! {
 }
 
 #[test]
-fn what_precedes_a_record_that_stops_is_kept() {
+fn what_precedes_a_record_that_cannot_be_read_is_kept_and_what_follows_waits_for_an_operator() {
     let (mut chain, genesis) = Chain::begin(1);
     let good = chain.next("ann", vec![json("n", "k", "1")]);
     let hash = chain.state.head().hash;
     let mut bad = chain.next("ann", vec![json("n", "k", "2")]).to_vec();
     bad.push(0);
-    let records = [record(0, genesis), record(1, good), record(2, bad.into())];
+    let follows = chain.next("ann", vec![json("n", "k", "3")]);
+    let records = [record(0, genesis), record(1, good), record(2, bad.into()), record(3, follows)];
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    let stopped = CatchUp::new(&store).unwrap().take(&store, &records, &Steps::default());
-    assert!(matches!(stopped, Err(Failure::Stop(Alarm { kind: AlarmKind::Undecodable, .. }))));
+    let taken = CatchUp::new(&store).unwrap().take(&store, &records, &Steps::default()).unwrap();
+    assert!(taken.unreadable.is_some_and(|why| why.contains("revision 2")));
     assert_eq!(store.rows().place().unwrap().unwrap().head.hash, hash);
 }

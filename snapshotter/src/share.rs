@@ -123,7 +123,11 @@ impl Sharer {
         let standing = self.shared.status().borrow().alarm.is_some();
         let Some(ours) = self.shelf.latest_there().filter(|_| !standing) else { return Ok(false) };
         if let Some(latest) = self.images.latest().await? {
-            self.check_chain(&latest.manifest).await?;
+            let theirs = &latest.manifest;
+            // An operator led the stream from one to the other: they are of two chains, as they should be.
+            if !ours.leaves(theirs) && !theirs.leaves(&ours) {
+                self.check_chain(theirs).await?;
+            }
             match ours.may_follow(&latest.manifest) {
                 Ok(()) => {}
                 Err(why) if why.is_harmless() => {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use headwater_image::{ImageError, Manifest, WhyNot, parse_wire_name, sweep};
+use headwater_image::{ImageError, Lineage, Manifest, WhyNot, parse_wire_name, sweep};
 use headwater_schemas::{Hash, StreamId};
 
 /// The name of the announcement.
@@ -79,10 +79,15 @@ impl Shelf {
         self.latest().filter(|latest| self.dir.join(&latest.name).is_file())
     }
 
-    /// Whether an image of `stream` may stand here.
-    pub(crate) fn check_stream(&self, ours: StreamId) -> Result<(), ShelfError> {
+    /// Whether an image of a stream may stand here, which an operator may have led there from another one.
+    pub(crate) fn check_stream(
+        &self,
+        ours: StreamId,
+        led: Option<&Lineage>,
+    ) -> Result<(), ShelfError> {
+        let known = |theirs| theirs == ours || led.is_some_and(|led| led.from.stream_id == theirs);
         match self.latest() {
-            Some(latest) if latest.stream_id != ours => {
+            Some(latest) if !known(latest.stream_id) => {
                 Err(self.refused(WhyNot::OtherStream { theirs: latest.stream_id, ours }))
             }
             _ => Ok(()),
@@ -169,6 +174,7 @@ mod tests {
             created_at_ms: 1,
             log_position: Position(revision),
             blocks: Vec::new(),
+            succession: None,
         }
     }
 

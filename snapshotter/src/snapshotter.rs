@@ -61,10 +61,10 @@ impl Snapshotter {
         steps: Steps,
     ) -> Result<(Self, Loop), OpenError> {
         let store = Store::open(&settings.dir)?;
-        let place = store.rows().place()?;
+        let (place, succession) = (store.rows().place()?, store.rows().succession()?);
         let shelf = Shelf::open(&settings.image_dir);
         let shelf = Arc::new(shelf.map_err(|error| OpenError::Shelf(error.to_string()))?);
-        let shared = Arc::new(Shared::new(store, place));
+        let shared = Arc::new(Shared::new(store, place, succession));
         if let Some(latest) = shelf.latest_there() {
             shared.announced(latest.revision);
         }

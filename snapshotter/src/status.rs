@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use headwater_image::{Lineage, Manifest};
 use headwater_replica::{Alarm, AlarmKind};
 use headwater_schemas::Hash;
 use tokio::sync::{Notify, watch};
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     store: RwLock<Option<Arc<Store>>>,
     status: watch::Sender<Status>,
     place: Mutex<Option<Place>>,
+    /// How the rows' chain came about, where an operator led the stream to it.
+    succession: Mutex<Option<Lineage>>,
     /// The last revision that did not fit its state and that nobody has accepted.
     diverged: Mutex<Option<u64>>,
     /// Somebody wants an image now.
@@ -45,7 +48,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(store: Store, place: Option<Place>) -> Self {
+    pub(crate) fn new(store: Store, place: Option<Place>, succession: Option<Lineage>) -> Self {
         let status = Status {
             revision: place.map(|place| place.head.revision),
             hash: place.map(|place| place.head.hash).unwrap_or_default(),
@@ -55,6 +58,7 @@ impl Shared {
             store: RwLock::new(Some(Arc::new(store))),
             status: watch::Sender::new(status),
             place: Mutex::new(place),
+            succession: Mutex::new(succession),
             diverged: Mutex::default(),
             wanted: Notify::new(),
             work: TaskTracker::new(),
@@ -91,6 +95,20 @@ impl Shared {
     pub(crate) fn error(&self, error: String) {
         tracing::warn!(%error, "snapshotter");
         self.status.send_modify(|status| status.last_error = Some(error));
+    }
+
+    /// An operator led the stream to the rows' chain, or they begin anew.
+    pub(crate) fn led_on(&self, succession: Option<Lineage>) {
+        *self.succession_guard() = succession;
+    }
+
+    /// Whether an operator led the stream from an image's chain to that of the rows.
+    pub(crate) fn leaves(&self, image: &Manifest) -> bool {
+        self.succession_guard().is_some_and(|ours| ours.is_later_than(image.succession.as_ref()))
+    }
+
+    fn succession_guard(&self) -> MutexGuard<'_, Option<Lineage>> {
+        self.succession.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A commit did not fit its state, and the rows are sound.
@@ -163,7 +181,7 @@ mod tests {
     #[test]
     fn a_divergence_is_still_alarmed_when_another_alarm_came_and_went() {
         let dir = tempfile::tempdir().unwrap();
-        let shared = Shared::new(Store::open(dir.path()).unwrap(), None);
+        let shared = Shared::new(Store::open(dir.path()).unwrap(), None, None);
         let alarm = |kind| Some(Alarm { kind, detail: format!("{kind:?}") });
         let now = || shared.status().borrow().clone();
         shared.alarm(alarm(AlarmKind::NotOnThisLog));

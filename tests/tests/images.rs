@@ -35,6 +35,7 @@ fn manifest(revision: u64) -> Manifest {
         created_at_ms: 1,
         log_position: Position(revision),
         blocks: Vec::new(),
+        succession: None,
     }
 }
 

@@ -123,6 +123,7 @@ impl WireImage {
             created_at_ms,
             log_position: position,
             blocks: self.footer.blocks.iter().map(|block| block.listed(&self.header)).collect(),
+            succession: None,
         })
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use headwater_log::{Log, ReadError, Seek};
 use headwater_replica::{Replica, is_record_of};
-use headwater_schemas::{Checkpoint, Framing, TableFold};
+use headwater_schemas::{Checkpoint, Framing, Point, TableFold};
 
 /// How long the own replica may take to reach the table's checkpoint, once it follows live.
 const CATCH_UP: Duration = Duration::from_secs(10);
@@ -33,6 +33,9 @@ pub(super) async fn judge(
         let empty = table.is_empty();
         return Ok(if empty { Takeover::Sweep } else { Takeover::Refuse(no_checkpoint(table)) });
     };
+    if led_on_from(replica, &checkpoint) {
+        return Ok(Takeover::Sweep);
+    }
     let ours = replica.view().map(|view| view.head().stream_id);
     if ours != Some(checkpoint.stream_id) {
         return Ok(Takeover::Refuse(format!("it is the table of stream {}", checkpoint.stream_id)));
@@ -54,6 +57,13 @@ pub(super) async fn judge(
         None if in_log(log, &checkpoint).await? => Ok(Takeover::Sweep),
         None => Ok(Takeover::Refuse(other_chain(&checkpoint))),
     }
+}
+
+/// Whether the table is of a chain from which an operator led the stream to ours.
+fn led_on_from(replica: &Replica, checkpoint: &Checkpoint) -> bool {
+    let here = Point::from(&checkpoint.head());
+    let from = replica.view().and_then(|view| Some(view.succession()?.word.point()));
+    from == Some(here) || replica.has_left(checkpoint.revision, checkpoint.hash)
 }
 
 fn no_checkpoint(table: &TableFold) -> String {

@@ -59,6 +59,7 @@ pub(crate) async fn latest(
     if let Some(view) = desk.relay.replica.view()
         && view.head().stream_id != manifest.stream_id
     {
+        desk.want_image();
         let other =
             "the images on this server's shelf belong to another stream: a person must look";
         return Err(Problem { detail: other.into(), ..Problem::not_found("") }.into());

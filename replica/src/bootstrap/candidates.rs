@@ -9,10 +9,12 @@ use headwater_api::{Code, Frame};
 use headwater_client::{Client, ClientError};
 use headwater_image::Manifest;
 use headwater_image_store::{Latest, Store, StoreError};
+use headwater_log::{Log, ReadError, Seek};
 use headwater_schemas::{Head, Namespace};
 use tokio::time::{Instant, timeout_at};
 
 use crate::core::Core;
+use crate::follow::is_record_of;
 use crate::remote::Ended;
 
 /// How long places may take to say what they announce while none has.
@@ -176,5 +178,27 @@ pub(super) async fn of_its_chain(
             foreign(&format!("it serves stream {stream_id}"))
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether a log holds the record of an image's revision, where the image says that it stands.
+pub(super) async fn stands_in(log: &dyn Log, image: &Manifest) -> Result<(), Ended> {
+    let Manifest { stream_id, revision, hash, log_position, .. } = image;
+    let head = Head { stream_id: *stream_id, revision: *revision, hash: *hash, at_ms: 0 };
+    let missing = |why: &str| {
+        let place = &log.identity().place;
+        Ended::WrongSource(format!(
+            "the log {place} does not hold the record of the image's revision {revision}: {why}"
+        ))
+    };
+    let found = async {
+        let mut reader = log.reader().await?;
+        reader.seek(Seek::At(*log_position)).await?;
+        reader.read(ASK, 1).await
+    };
+    let batch = found.await.map_err(|error: ReadError| missing(&error.to_string()))?;
+    match batch.records.first() {
+        Some(record) if is_record_of(&head, record) => Ok(()),
+        _ => Err(missing("another one stands there")),
     }
 }

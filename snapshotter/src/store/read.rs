@@ -1,7 +1,10 @@
 //! Reading: everything at one moment.
 
+use headwater_image::Lineage;
 use headwater_replica::Chain;
-use headwater_schemas::{Entry, EntryRef, Hash, Namespace, Record, SCHEMAS_NAMESPACE, Totals};
+use headwater_schemas::{
+    Entry, EntryRef, Hash, Namespace, Record, SCHEMAS_NAMESPACE, STREAM_NAMESPACE, Totals, Word,
+};
 use rocksdb::{Direction, IteratorMode, ReadOptions, Snapshot};
 
 use super::{ACTORS, COMMITS, ENTRIES, META, Place, Store, StoreError, VERSIONS, keys, rows};
@@ -84,6 +87,17 @@ impl<'a> Rows<'a> {
         Chain::at(place.head, self.totals()?, known)
             .map(Some)
             .map_err(|error| StoreError::Damaged(format!("a damaged schema row: {error}")))
+    }
+
+    /// How the chain came about, where an operator led the stream to it.
+    pub(crate) fn succession(&self) -> Result<Option<Lineage>, StoreError> {
+        let mut words = Vec::new();
+        self.each(STREAM_NAMESPACE, |key, entry| {
+            words.push((key.to_owned(), entry.to_entry()));
+            Ok::<_, StoreError>(())
+        })?;
+        let words = words.iter().map(|(key, entry)| (key.as_str(), entry.as_ref()));
+        Ok(Word::succession(words).map(Lineage::from))
     }
 
     /// The current entry of a key.
