@@ -51,7 +51,7 @@ pub use request::{
     MAX_ATTRIBUTES, MAX_REASON_BYTES, Proposal, ProposedChange, ProposedOp, PutRequest, actor_from,
     reason_from,
 };
-pub use status::{LogBody, StatusBody};
+pub use status::{AlarmBody, LogBody, StatusBody};
 pub use tags::{EntityTag, EntityTags, TagError, etag};
 pub use time::{Time, TimeError};
 pub use value::{JsonError, Value, ValueError, check_json};

@@ -16,6 +16,7 @@ use utoipa::OpenApi;
     crate::NamespacesBody,
     crate::CommitsBody,
     crate::StatusBody,
+    crate::AlarmBody,
     crate::LogBody,
     crate::DryRunBody,
     crate::PreviewBody,

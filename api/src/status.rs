@@ -40,8 +40,21 @@ pub struct StatusBody {
     /// The time of the last commit; null before the first.
     #[schema(value_type = Option<String>, format = "date-time")]
     pub last_commit_at: Option<Time>,
-    /// What it is at: `bootstrapping`, `following` ….
+    /// What it is at: `starting`, `catching_up`, `live`, `stale` (its log is out of reach), `read_only` (see the
+    /// alarm), `closed`.
     pub phase: String,
+    /// What needs a person; absent when nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<AlarmBody>,
+}
+
+/// What needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AlarmBody {
+    /// `not_on_this_log`, `undecodable`, `divergence`, `log_damaged`, `wrong_source`.
+    pub kind: String,
+    /// The cause and the next step, in words.
+    pub detail: String,
 }
 
 /// The log a server reads.

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use headwater_schemas::{Key, Namespace, StreamName};
+use headwater_schemas::{Key, Namespace};
 
 use crate::exit;
+use crate::kafka::KafkaFlags;
 use crate::settings::ServerFlags;
 
 /// Event-streamed configuration: post a change, and every running service has it milliseconds later.
@@ -156,12 +157,8 @@ pub(crate) enum TopicCommand {
 /// Which table, and which state.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TopicArgs {
-    /// The brokers
-    #[arg(long, env = "HEADWATER_KAFKA", value_name = "HOST:PORT,…")]
-    pub(crate) kafka: String,
-    /// The stream, which names its topics
-    #[arg(long, env = "HEADWATER_STREAM", value_name = "NAME", default_value = "default")]
-    pub(crate) stream: StreamName,
+    #[command(flatten)]
+    pub(crate) kafka: KafkaFlags,
     /// Take the state from a server's image instead of folding the whole log
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<String>,

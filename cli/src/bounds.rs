@@ -19,6 +19,7 @@ type Bound = (&'static str, u64, u64, u64);
 /// Refuses the first setting that is out of its bounds.
 pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
     let bounds = [
+        kafka(settings),
         publisher(settings),
         server(settings),
         relay(settings),
@@ -30,6 +31,15 @@ pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
         let why = format!("{name} is {is}: it must be from {least} to {most}");
         Err(Failure::failed(why).hint("docs/settings.md says what each setting does"))
     })
+}
+
+fn kafka(settings: &Settings) -> Vec<Bound> {
+    vec![
+        ("kafka_message_timeout_ms", settings.kafka_message_timeout_ms, 100, YEAR_MS),
+        // What librdkafka takes.
+        ("kafka_socket_timeout_ms", settings.kafka_socket_timeout_ms, 100, 300_000),
+        ("kafka_connect_timeout_ms", settings.kafka_connect_timeout_ms, 100, YEAR_MS),
+    ]
 }
 
 fn publisher(settings: &Settings) -> Vec<Bound> {
@@ -108,6 +118,9 @@ fn table(settings: &Settings) -> Vec<Bound> {
 mod tests {
     use super::*;
 
+    /// Tables that hold numbers.
+    const PARTS: [&str; 5] = ["publisher", "server", "relay", "snapshotter", "table"];
+
     fn names(settings: &Settings) -> Vec<&'static str> {
         let all = [
             publisher(settings),
@@ -124,7 +137,7 @@ mod tests {
         let settings = Settings::default();
         assert!(check(&settings).is_ok());
         let all = serde_json::to_value(&settings).unwrap();
-        for part in ["publisher", "server", "relay", "snapshotter", "table"] {
+        for part in PARTS {
             for (name, value) in all[part].as_object().unwrap() {
                 let bounded = names(&settings).contains(&format!("{part}.{name}").as_str());
                 assert!(bounded || !value.is_number(), "{part}.{name} has no bounds");
@@ -164,28 +177,37 @@ mod tests {
     fn the_page_of_settings_lists_each_with_its_default() {
         let page = include_str!("../../docs/settings.md");
         let all = serde_json::to_value(Settings::default()).unwrap();
-        for part in ["publisher", "server", "relay", "snapshotter", "table"] {
+        for part in PARTS {
             for (name, value) in all[part].as_object().unwrap() {
                 let row = format!("| `{part}.{name}` | {value} |");
                 assert!(page.contains(&row), "docs/settings.md lacks: {row}");
             }
         }
         let rows = page.matches("\n| `").count();
-        let others = [
-            "listen",
-            "data",
-            "kafka",
-            "stream",
-            "image_store",
-            "schema_registry",
-            "log_format",
-            "s3.endpoint",
-            "s3.region",
-            "s3.path_style",
-            "s3.allow_http",
-            "table.enabled",
-        ];
-        assert!(others.iter().all(|name| page.contains(&format!("\n| `{name}` |"))));
+        let mut others: Vec<(String, &serde_json::Value)> = Vec::new();
+        for (name, value) in all.as_object().unwrap() {
+            match value.as_object() {
+                Some(table) if PARTS.contains(&name.as_str()) => others.extend(
+                    table
+                        .iter()
+                        .filter(|(_, value)| !value.is_number())
+                        .map(|(inner, value)| (format!("{name}.{inner}"), value)),
+                ),
+                // Its names are librdkafka's.
+                Some(table) if name != "kafka_config" => others
+                    .extend(table.iter().map(|(inner, value)| (format!("{name}.{inner}"), value))),
+                _ => others.push((name.clone(), value)),
+            }
+        }
+        for (name, value) in &others {
+            let default = if value.is_number() || value.is_boolean() {
+                format!(" {value} |")
+            } else {
+                String::new()
+            };
+            let row = format!("\n| `{name}` |{default}");
+            assert!(page.contains(&row), "docs/settings.md lacks: {row}");
+        }
         assert_eq!(
             rows,
             names(&Settings::default()).len() + others.len(),

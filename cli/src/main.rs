@@ -5,6 +5,7 @@ mod bounds;
 mod commands;
 mod exit;
 mod framing;
+mod kafka;
 mod logging;
 mod output;
 mod recorder;

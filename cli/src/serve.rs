@@ -79,7 +79,7 @@ pub(crate) async fn run(settings: Settings, role: Role) -> Result<(), Failure> {
 async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
     let metrics = recorder::install()?;
     let listener = headwater_server::bind(&settings.listen).await.map_err(Failure::failed)?;
-    let open = OpenLog::open(settings, role != Role::Snapshotter).await?;
+    let open = OpenLog::open(settings, role).await?;
     let (log, stops, mut tasks) = (open.log(), Stops::default(), Tasks::default());
 
     let images = settings.image_store()?;
@@ -146,7 +146,7 @@ async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
         Identity::new(move || at.view().map(|view| (view.revision(), view.head().stream_id)));
     let server = Server::new(routes, settings.server.clone(), identity);
     // A stream is founded only by those who write, and only where none was ever followed.
-    let founds = writer.is_some() && !followed_before && !table_written(&open).await?;
+    let founds = writer.is_some() && !followed_before;
     Ok(Process {
         role,
         open,
@@ -162,25 +162,6 @@ async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
     })
 }
 
-/// A table that was written is a witness: the log it came from may be gone, but it was there.
-async fn table_written(open: &OpenLog) -> Result<bool, Failure> {
-    match open.table() {
-        None => Ok(false),
-        Some(table) => {
-            let written = table.was_written().await.map_err(Failure::failed)?;
-            if written {
-                let table = headwater_log::Table::place(table.as_ref());
-                tracing::info!(
-                    table,
-                    "the table was written, so that this is no new stream: none is founded. Where its log was removed \
-                     on purpose, remove that topic, too"
-                );
-            }
-            Ok(written)
-        }
-    }
-}
-
 /// Keeps the stream's table, whenever it is this process's turn.
 fn projector(
     settings: &Settings,
@@ -190,6 +171,7 @@ fn projector(
     tasks: &mut Tasks,
 ) -> Result<(), Failure> {
     let Some(table) = open.table() else { return Ok(()) };
+    let (prepared, stop) = (Arc::clone(&table), stops.state.clone());
     let parts = TableParts {
         table,
         replica: replica.clone(),
@@ -197,7 +179,11 @@ fn projector(
         framings: framing::of(settings.schema_registry.as_deref(), &settings.stream)?,
         settings: settings.table.clone(),
     };
-    tasks.spawn("projector", Projector::new(parts).run(stops.state.clone()));
+    tasks.spawn("projector", async move {
+        if stop.run_until_cancelled(prepared.prepared()).await.is_some() {
+            Projector::new(parts).run(stop).await;
+        }
+    });
     Ok(())
 }
 
@@ -235,6 +221,9 @@ fn relay(
         request_image: snapshotter
             .cloned()
             .map(|s| Arc::new(move || s.request_image()) as headwater_relay::RequestImage),
+        other_alarm: snapshotter
+            .cloned()
+            .map(|s| Arc::new(move || s.status().alarm) as headwater_relay::OtherAlarm),
         linearize: writer.cloned().map(|writer| {
             Arc::new(move || {
                 let writer = writer.clone();
@@ -243,10 +232,11 @@ fn relay(
         }),
         shutdown: stops.requests.clone(),
         settings: settings.relay.clone(),
-        ..Relay::new(replica.clone(), open.log().identity().clone(), settings.stream.as_str())
+        ..Relay::new(replica.clone(), open.log(), settings.stream.as_str())
     }
 }
 
+/// Milliseconds since the Unix epoch, by this machine's clock.
 pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -1,16 +1,19 @@
 //! What a server process can be told: defaults, then the settings file, then the environment, then flags.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use headwater_image_store::{S3Settings, Store};
+use headwater_log_kafka::{KafkaSettings, Properties};
 use headwater_schemas::StreamName;
 use serde::{Deserialize, Serialize};
 
 use crate::bounds;
 use crate::exit::Failure;
+use crate::kafka::KafkaFlags;
 
 /// Where a server listens: only this machine, until somebody decides otherwise.
 const LISTEN: &str = "127.0.0.1:7070";
@@ -19,12 +22,8 @@ const LISTEN: &str = "127.0.0.1:7070";
 const DRAIN_MS: u64 = 3_000;
 
 /// Flags of every server process. Each has an environment variable and a place in the settings file.
-#[derive(Debug, Args, Serialize)]
+#[derive(Debug, Default, Args, Serialize)]
 pub(crate) struct ServerFlags {
-    /// A settings file (TOML). Flags and the environment win over it.
-    #[arg(long, env = "HEADWATER_CONFIG", value_name = "FILE")]
-    #[serde(skip)]
-    config: Option<PathBuf>,
     /// Where to listen [default: 127.0.0.1:7070]. There is no authentication: put what is not this machine behind
     /// a proxy that has it.
     #[arg(long, env = "HEADWATER_LISTEN", value_name = "HOST:PORT")]
@@ -34,14 +33,6 @@ pub(crate) struct ServerFlags {
     #[arg(long, env = "HEADWATER_DATA", value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<PathBuf>,
-    /// Keep the log on Kafka instead of under --data: HOST:PORT,…
-    #[arg(long, env = "HEADWATER_KAFKA", value_name = "HOST:PORT,…")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    kafka: Option<String>,
-    /// The stream, which names its topics [default: default]
-    #[arg(long, env = "HEADWATER_STREAM", value_name = "NAME")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stream: Option<StreamName>,
     /// Share images where all readers get them, and start from there where the disk is empty: s3://BUCKET/PREFIX or
     /// file:///DIR; a publisher may also read https://HOST/PATH
     #[arg(long, env = "HEADWATER_IMAGE_STORE", value_name = "URL")]
@@ -55,6 +46,16 @@ pub(crate) struct ServerFlags {
     #[arg(long, env = "HEADWATER_LOG_FORMAT", value_name = "FORMAT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     log_format: Option<LogFormat>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    kafka: KafkaFlags,
+}
+
+impl ServerFlags {
+    /// Whether a data directory was named.
+    pub(crate) fn names_data(&self) -> bool {
+        self.data.is_some()
+    }
 }
 
 /// How log lines look.
@@ -75,6 +76,16 @@ pub(crate) struct Settings {
     pub(crate) listen: String,
     pub(crate) data: PathBuf,
     pub(crate) kafka: Option<String>,
+    pub(crate) kafka_config: Properties,
+    pub(crate) kafka_config_file: Option<PathBuf>,
+    pub(crate) kafka_token_file: Option<PathBuf>,
+    pub(crate) kafka_message_timeout_ms: u64,
+    pub(crate) kafka_socket_timeout_ms: u64,
+    pub(crate) kafka_connect_timeout_ms: u64,
+    pub(crate) kafka_replication: Option<i16>,
+    pub(crate) kafka_min_isr: Option<i32>,
+    pub(crate) kafka_create_topic: bool,
+    pub(crate) kafka_verify_topic: bool,
     pub(crate) stream: StreamName,
     pub(crate) image_store: Option<String>,
     pub(crate) schema_registry: Option<String>,
@@ -116,11 +127,23 @@ impl Default for Snapshots {
 impl Default for Settings {
     #[expect(clippy::expect_used, reason = "a constant that every start parses")]
     fn default() -> Self {
+        let stream = StreamName::parse("default").expect("a name");
+        let kafka = KafkaSettings::new("", stream.clone());
         Self {
             listen: LISTEN.to_owned(),
             data: PathBuf::from("data"),
             kafka: None,
-            stream: StreamName::parse("default").expect("a name"),
+            kafka_config: kafka.properties,
+            kafka_config_file: None,
+            kafka_token_file: kafka.token_file,
+            kafka_message_timeout_ms: millis(kafka.message_timeout),
+            kafka_socket_timeout_ms: millis(kafka.socket_timeout),
+            kafka_connect_timeout_ms: millis(kafka.connect_timeout),
+            kafka_replication: kafka.replication,
+            kafka_min_isr: kafka.min_isr,
+            kafka_create_topic: kafka.create,
+            kafka_verify_topic: kafka.verify,
+            stream,
             image_store: None,
             schema_registry: None,
             log_format: LogFormat::Text,
@@ -143,15 +166,36 @@ impl Default for Settings {
 impl Settings {
     /// Composes them. Settings without a flag have an environment variable, too: `HEADWATER_PUBLISHER__MAX_CHANGES`.
     pub(crate) fn load(flags: &ServerFlags) -> Result<Self, Failure> {
-        let mut figment = Figment::from(Serialized::defaults(Self::default()));
-        if let Some(file) = &flags.config {
+        Self::compose(&flags.kafka, flags)
+    }
+
+    /// The log on Kafka, for a command that needs nothing else.
+    pub(crate) fn of_kafka(flags: &KafkaFlags) -> Result<KafkaSettings, Failure> {
+        Self::compose(flags, flags)?.kafka_log().ok_or_else(|| {
+            Failure::failed("no broker was named")
+                .hint("name one: --kafka HOST:PORT, or HEADWATER_KAFKA")
+        })
+    }
+
+    fn compose(kafka: &KafkaFlags, flags: &impl Serialize) -> Result<Self, Failure> {
+        let mut given = Figment::new();
+        if let Some(file) = &kafka.config {
             // A file that was named and is not there is a mistake, not an empty one.
-            figment = figment.merge(Toml::file_exact(file));
+            given = given.merge(Toml::file_exact(file));
         }
-        let nested =
-            Env::prefixed("HEADWATER_").filter(|name| name.as_str().contains("__")).split("__");
-        let settings: Self =
-            figment.merge(nested).merge(Serialized::defaults(flags)).extract().map_err(refused)?;
+        // Properties of Kafka are texts, and taken as they are: see below.
+        let nested = Env::prefixed("HEADWATER_")
+            .filter(|name| name.as_str().contains("__") && !name.starts_with("kafka_config__"))
+            .split("__");
+        given = given.merge(nested).merge(Serialized::defaults(flags));
+        let defaults = Self::behind(given.extract_inner("kafka_message_timeout_ms").ok());
+        let mut settings: Self =
+            given.join(Serialized::defaults(defaults)).extract().map_err(refused)?;
+        settings.kafka_config = kafka.properties(
+            settings.kafka_config,
+            settings.kafka_config_file.as_deref(),
+            std::env::vars_os(),
+        )?;
         if settings.kafka.as_deref() == Some("") {
             return Err(Failure::failed(
                 "kafka is empty: name a broker as HOST:PORT, or leave it out",
@@ -159,6 +203,15 @@ impl Settings {
         }
         bounds::check(&settings)?;
         Ok(settings)
+    }
+
+    /// The defaults behind a log that lets a record wait so long, in milliseconds: its fate is open a second longer.
+    fn behind(message_timeout_ms: Option<u64>) -> Self {
+        let mut defaults = Self::default();
+        if let Some(timeout_ms) = message_timeout_ms {
+            defaults.publisher.outcome_timeout_ms = timeout_ms.saturating_add(1_000);
+        }
+        defaults
     }
 
     /// Where the embedded log lives.
@@ -196,6 +249,10 @@ impl Settings {
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn refused(error: figment::Error) -> Failure {
     let told: Vec<String> = error.into_iter().map(|one| told(&one)).collect();
     Failure::failed(format_args!("the settings cannot be used: {}", told.join("; ")))
@@ -221,23 +278,18 @@ mod tests {
     use super::*;
 
     fn flags() -> ServerFlags {
-        ServerFlags {
-            config: None,
-            listen: None,
-            data: None,
-            kafka: None,
-            stream: None,
-            image_store: None,
-            schema_registry: None,
-            log_format: None,
-        }
+        ServerFlags::default()
+    }
+
+    fn of_file(file: PathBuf) -> ServerFlags {
+        ServerFlags { kafka: KafkaFlags { config: Some(file), ..KafkaFlags::default() }, ..flags() }
     }
 
     fn with_file(text: &str) -> Result<Settings, Failure> {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("headwater.toml");
         std::fs::write(&file, text).unwrap();
-        Settings::load(&ServerFlags { config: Some(file), ..flags() })
+        Settings::load(&of_file(file))
     }
 
     #[test]
@@ -257,8 +309,7 @@ mod tests {
         )
         .unwrap();
         let listen = Some("127.0.0.1:2".to_owned());
-        let settings =
-            Settings::load(&ServerFlags { config: Some(file), listen, ..flags() }).unwrap();
+        let settings = Settings::load(&ServerFlags { listen, ..of_file(file) }).unwrap();
         assert_eq!(settings.listen, "127.0.0.1:2");
         assert_eq!(settings.stream.as_str(), "a");
         assert_eq!(settings.publisher.max_changes, 5);
@@ -284,7 +335,27 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_refused() {
-        let config = Some(PathBuf::from("/nonexistent/headwater.toml"));
-        assert!(Settings::load(&ServerFlags { config, ..flags() }).is_err());
+        assert!(Settings::load(&of_file("/nonexistent/headwater.toml".into())).is_err());
+    }
+
+    #[test]
+    fn a_write_is_open_for_a_second_longer_than_the_log_lets_a_record_wait_unless_told_otherwise() {
+        assert_eq!(Settings::default().kafka_message_timeout_ms, 10_000);
+        assert_eq!(Settings::default().publisher.outcome_timeout_ms, 11_000);
+        let set = with_file("kafka_message_timeout_ms = 2500").unwrap();
+        assert_eq!(set.publisher.outcome_timeout_ms, 3_500);
+        let told = "kafka_message_timeout_ms = 2500\n[publisher]\noutcome_timeout_ms = 9000";
+        assert_eq!(with_file(told).unwrap().publisher.outcome_timeout_ms, 9_000);
+    }
+
+    #[test]
+    fn the_settings_file_has_a_table_of_kafkas_properties_which_no_debug_text_shows() {
+        let text =
+            "kafka = 'a:1'\n[kafka_config]\n'sasl.username' = 'alice'\nsasl.password = 'hunter2'";
+        let settings = with_file(text).unwrap();
+        let names: Vec<_> = settings.kafka_config.names().collect();
+        assert_eq!(names, ["sasl.password", "sasl.username"]);
+        let log = settings.kafka_log().unwrap();
+        assert!(!format!("{settings:?} {log:?}").contains("hunter2"));
     }
 }

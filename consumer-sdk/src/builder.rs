@@ -70,7 +70,22 @@ impl Builder {
     /// use a relay.
     #[cfg(feature = "kafka")]
     pub fn kafka(mut self, brokers: impl Into<String>, stream: impl Into<String>) -> Self {
-        self.sources.kafka = Some((brokers.into(), stream.into()));
+        self.sources.kafka.at = Some((brokers.into(), stream.into()));
+        self
+    }
+
+    /// Sets a property of librdkafka for [`Builder::kafka`], such as `security.protocol` or `sasl.password`.
+    /// Repeatable. What a log stands or falls with, such as `isolation.level`, is refused by `connect`.
+    #[cfg(feature = "kafka")]
+    pub fn kafka_config(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.sources.kafka.properties.set(name, value);
+        self
+    }
+
+    /// The file with the token for `sasl.mechanism=OAUTHBEARER`, a JWT. It is read again before the token ends.
+    #[cfg(feature = "kafka")]
+    pub fn kafka_token_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.sources.kafka.token_file = Some(file.into());
         self
     }
 

@@ -1,64 +1,55 @@
-//! A Kafka log that need not be there yet: a service must start from its cache while the brokers are down.
+//! Following a stream on Kafka itself.
 
 use std::sync::Arc;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
-use headwater_log::{Identity, Log, LogReader, LogWriter, ReadError, Table};
-use headwater_log_kafka::{KafkaLog, KafkaSettings, KafkaTable};
+use headwater_log::{Log, Table};
+use headwater_log_kafka::{KafkaSettings, KafkaTable, LateKafkaLog, Properties};
 use headwater_schemas::StreamName;
-use tokio::sync::OnceCell;
 
 use crate::error::ConnectError;
 
-/// The stream's table on the same brokers, which need not be there yet either.
-pub(crate) fn table(brokers: &str, stream: &str) -> Result<Arc<dyn Table>, ConnectError> {
-    let table = KafkaTable::read_only(settings(brokers, stream)?);
-    Ok(table.map_err(|error| ConnectError::Settings(error.to_string()))?)
+/// What the builder was told of Kafka.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct KafkaSource {
+    /// The brokers and the stream.
+    pub(crate) at: Option<(String, String)>,
+    pub(crate) properties: Properties,
+    pub(crate) token_file: Option<std::path::PathBuf>,
 }
 
-fn settings(brokers: &str, stream: &str) -> Result<KafkaSettings, ConnectError> {
-    let stream =
-        StreamName::parse(stream).map_err(|error| ConnectError::Settings(error.to_string()))?;
-    // A reader that created the topic would found a second, empty truth.
-    Ok(KafkaSettings { create: false, ..KafkaSettings::new(brokers, stream) })
-}
-
-/// Opens the log when the first reader asks for it, and again until it opens. It never writes.
-#[derive(Debug)]
-pub(crate) struct LateKafka {
-    settings: KafkaSettings,
-    identity: Identity,
-    log: OnceCell<Arc<KafkaLog>>,
-}
-
-impl LateKafka {
-    pub(crate) fn new(brokers: &str, stream: &str) -> Result<Self, ConnectError> {
-        let settings = settings(brokers, stream)?;
-        let place = format!("{}@{brokers}", settings.topic());
-        let identity = Identity { kind: "kafka", place, cluster_id: None };
-        Ok(Self { settings, identity, log: OnceCell::new() })
+impl KafkaSource {
+    /// The log; none when no brokers were named. It need not be there yet: a service starts from its cache while the
+    /// brokers are down.
+    pub(crate) fn log(&self) -> Result<Option<Arc<dyn Log>>, ConnectError> {
+        let Some(settings) = self.settings()? else { return Ok(None) };
+        let log = LateKafkaLog::read_only(settings);
+        Ok(Some(log.map_err(|error| ConnectError::Settings(error.to_string()))?))
     }
 
-    async fn open(&self) -> Result<&Arc<KafkaLog>, ReadError> {
-        let open = || KafkaLog::open(self.settings.clone());
-        self.log
-            .get_or_try_init(open)
-            .await
-            .map_err(|error| ReadError::Unavailable(error.to_string()))
-    }
-}
-
-impl Log for LateKafka {
-    fn identity(&self) -> &Identity {
-        &self.identity
+    /// The stream's table on the same brokers, which need not be there yet either.
+    pub(crate) fn table(&self) -> Result<Option<Arc<dyn Table>>, ConnectError> {
+        let Some(settings) = self.settings()? else { return Ok(None) };
+        let table = KafkaTable::read_only(settings);
+        Ok(Some(table.map_err(|error| ConnectError::Settings(error.to_string()))?))
     }
 
-    fn reader(&self) -> BoxFuture<'_, Result<Box<dyn LogReader>, ReadError>> {
-        async move { self.open().await?.reader().await }.boxed()
-    }
-
-    fn writer(&self) -> Option<Arc<dyn LogWriter>> {
-        None
+    fn settings(&self) -> Result<Option<KafkaSettings>, ConnectError> {
+        let Some((brokers, stream)) = &self.at else {
+            return match self.properties.names().next() {
+                Some(name) => Err(ConnectError::Settings(format!(
+                    "the Kafka property {name} is of no use without .kafka(brokers, stream)"
+                ))),
+                None => Ok(None),
+            };
+        };
+        let stream =
+            StreamName::parse(stream).map_err(|error| ConnectError::Settings(error.to_string()))?;
+        Ok(Some(KafkaSettings {
+            properties: self.properties.clone(),
+            token_file: self.token_file.clone(),
+            // A reader that created a topic would found a second, empty truth.
+            create: false,
+            ..KafkaSettings::new(brokers.as_str(), stream)
+        }))
     }
 }

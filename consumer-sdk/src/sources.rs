@@ -12,7 +12,7 @@ use crate::error::ConnectError;
 pub(crate) struct Sources {
     pub(crate) relays: Vec<String>,
     #[cfg(feature = "kafka")]
-    pub(crate) kafka: Option<(String, String)>,
+    pub(crate) kafka: crate::kafka::KafkaSource,
     pub(crate) log: Option<Arc<dyn Log>>,
 }
 
@@ -20,8 +20,8 @@ impl Sources {
     /// The table that stands beside the source, if there is one.
     pub(crate) fn table(&self) -> Result<Option<Arc<dyn Table>>, ConnectError> {
         #[cfg(feature = "kafka")]
-        if let Some((brokers, stream)) = &self.kafka {
-            return crate::kafka::table(brokers, stream).map(Some);
+        if let Some(table) = self.kafka.table()? {
+            return Ok(Some(table));
         }
         Ok(None)
     }
@@ -33,8 +33,8 @@ impl Sources {
             given.push(relays(&self.relays)?);
         }
         #[cfg(feature = "kafka")]
-        if let Some((brokers, stream)) = &self.kafka {
-            given.push(Follow::Log(Arc::new(crate::kafka::LateKafka::new(brokers, stream)?)));
+        if let Some(log) = self.kafka.log()? {
+            given.push(Follow::Log(log));
         }
         if let Some(log) = self.log {
             given.push(Follow::Log(log));

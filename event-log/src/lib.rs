@@ -3,6 +3,7 @@
 
 pub mod conformance;
 mod faults;
+mod finding;
 mod log;
 mod memory;
 mod memory_table;
@@ -11,6 +12,7 @@ pub mod table_conformance;
 mod table_read;
 
 pub use faults::{FaultCounts, FaultPlan, Faulty};
+pub use finding::{Finding, Verdict};
 pub use log::{Appended, Batch, Identity, Log, LogReader, LogWriter, ReadError, Seek};
 pub use memory::MemoryLog;
 pub use memory_table::MemoryTable;

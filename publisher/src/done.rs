@@ -54,8 +54,15 @@ impl WriterTask {
             Done::Compared { handed_at, appended_at_ms } => {
                 self.comparing = false;
                 self.compare_at = Some(now + COMPARE_AGAIN);
-                if let Some(appended_at_ms) = appended_at_ms {
-                    self.skew.measure(handed_at, appended_at_ms);
+                match appended_at_ms {
+                    Ok(appended_at_ms) => {
+                        self.skew.measure(handed_at, appended_at_ms);
+                        self.not_compared = None;
+                    }
+                    Err(why) => {
+                        tracing::debug!(why, "the clocks could not be compared");
+                        self.not_compared = Some(why);
+                    }
                 }
             }
             Done::Recalled { epoch, keyed } => self.recalled(epoch, keyed),

@@ -26,7 +26,7 @@ impl WriterTask {
     pub(crate) fn begin_drain(&mut self) {
         if self.drain_by.is_none() {
             self.drain_by = Some(Instant::now() + self.settings().drain());
-            self.shared.set_ready(false);
+            self.shared.set_closed("the server is shutting down".into());
             self.inbox.close();
         }
     }
@@ -45,7 +45,7 @@ impl WriterTask {
 
     /// Answers everything that is still open.
     pub(crate) fn close(&mut self) {
-        self.shared.set_ready(false);
+        self.shared.set_closed("the server is shutting down".into());
         self.inbox.close();
         self.drain_by.get_or_insert_with(Instant::now);
         self.drain_inbox();

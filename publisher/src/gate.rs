@@ -1,5 +1,6 @@
 //! What is answered at the door: why nothing can be written, or read for certain, now.
 
+use headwater_replica::Phase;
 use tokio::time::Instant;
 
 use crate::idempotency::Lookup;
@@ -55,11 +56,21 @@ impl WriterTask {
         if let Some(alarm) = &self.alarm {
             return Some(Refusal::LogUnavailable(alarm.detail.clone()));
         }
-        if self.line.is_none() || !self.caught_up {
-            let why = "this server has not read the log to its end yet";
-            return Some(Refusal::NotReady(why.into()));
+        self.behind()
+    }
+
+    /// Why the log was not read to its end yet, if it was not.
+    fn behind(&self) -> Option<Refusal> {
+        if self.line.is_some() && self.caught_up {
+            return None;
         }
-        None
+        if self.replica.progress().borrow().phase == Phase::Stale {
+            let why = self.replica.status().last_error;
+            return Some(Refusal::LogUnavailable(
+                why.unwrap_or_else(|| "it cannot be reached".into()),
+            ));
+        }
+        Some(Refusal::NotReady("this server has not read the log to its end yet".into()))
     }
 
     /// Why nothing is appended now, if so.
@@ -70,9 +81,8 @@ impl WriterTask {
         if let Some(alarm) = self.replica.alarm() {
             return Some(Refusal::LogUnavailable(alarm.detail.clone()));
         }
-        if self.line.is_none() || !self.caught_up {
-            let why = "this server has not read the log to its end yet";
-            return Some(Refusal::NotReady(why.into()));
+        if let Some(behind) = self.behind() {
+            return Some(behind);
         }
         if self.resolver.is_open() {
             let why = "an earlier write's fate is open; writing goes on when the log answers again";
@@ -90,8 +100,13 @@ impl WriterTask {
             return None;
         }
         if !self.skew.is_known() {
-            let why = "this machine's clock is being compared with the log's";
-            return Some(Refusal::NotReady(why.into()));
+            return Some(match &self.not_compared {
+                // A log that took no marker takes no commit, either.
+                Some(why) => Refusal::LogUnavailable(why.clone()),
+                None => Refusal::NotReady(
+                    "this machine's clock is being compared with the log's".into(),
+                ),
+            });
         }
         self.is_ahead(now).then(|| {
             Refusal::LogUnavailable(format!(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt;
+use headwater_api::Problem;
 use headwater_schemas::{Codec, Hash, SCHEMAS_NAMESPACE};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -26,7 +27,7 @@ impl WriterTask {
     /// Does all that can be done now.
     pub(crate) fn launch(&mut self, now: Instant) {
         let closed = self.closed(now);
-        self.shared.set_ready(closed.is_none() && self.index_ready && self.drain_by.is_none());
+        self.tell_ready(closed.as_ref());
         self.recall_keys();
         self.settle(now);
         self.compare_clocks(now);
@@ -40,6 +41,18 @@ impl WriterTask {
         self.send_marker(now);
         let pending = self.line.as_ref().map_or(0, Speculative::len);
         metrics::depth(self.waiting.len(), pending, self.parked.len());
+    }
+
+    fn tell_ready(&self, closed: Option<&Refusal>) {
+        match closed {
+            _ if self.drain_by.is_some() => {}
+            Some(closed) => self.shared.set_closed(Problem::from(closed.clone()).detail),
+            None if !self.index_ready => {
+                self.shared
+                    .set_closed("the writer is still reading back its idempotency keys".into());
+            }
+            None => self.shared.set_ready(),
+        }
     }
 
     /// Evaluates what waits, in order, each on the one before it, and hands all of it over as one group.

@@ -70,13 +70,21 @@ impl WriterTask {
         }
         self.comparing = true;
         self.handovers += 1;
-        let append = self.sink.append(vec![encode_marker(rand::random())]);
-        let log = self.log.clone();
+        // A writer that failed for good takes nothing ever again. What others wait for is not given up for this.
+        let idle = self.line.as_ref().is_none_or(Speculative::is_empty);
+        let renew = self.not_compared.is_some() && idle;
+        let (sink, log) = (self.sink.clone(), self.log.clone());
         let question = async move {
-            let Some(Appended::InLog(position)) = append.await.into_iter().next() else {
-                return Done::Compared { handed_at: now, appended_at_ms: None };
+            if renew {
+                sink.renew().await;
+            }
+            let append = sink.append(vec![encode_marker(rand::random())]);
+            let appended_at_ms = match append.await.into_iter().next() {
+                Some(Appended::InLog(position)) => stamp(log.as_ref(), position).await,
+                Some(Appended::Ambiguous(why) | Appended::Refused(why)) => Err(why),
+                None => Err("it gave no answer".to_owned()),
             };
-            Done::Compared { handed_at: now, appended_at_ms: stamp(log.as_ref(), position).await }
+            Done::Compared { handed_at: now, appended_at_ms }
         };
         self.work.push(question.boxed());
     }
@@ -95,10 +103,15 @@ impl WriterTask {
 }
 
 /// When the log took the record at `position`.
-async fn stamp(log: &dyn Log, position: Position) -> Option<i64> {
-    let mut reader = log.reader().await.ok()?;
-    reader.seek(Seek::At(position)).await.ok()?;
-    let batch = reader.read(Duration::from_secs(1), 1_024).await.ok()?;
-    let record = batch.records.first().filter(|record| record.position == position)?;
-    Some(record.appended_at_ms)
+async fn stamp(log: &dyn Log, position: Position) -> Result<i64, String> {
+    let read = async {
+        let mut reader = log.reader().await?;
+        reader.seek(Seek::At(position)).await?;
+        reader.read(Duration::from_secs(1), 1_024).await
+    };
+    let batch = read.await.map_err(|error| error.to_string())?;
+    let record = batch.records.first().filter(|record| record.position == position);
+    record
+        .map(|record| record.appended_at_ms)
+        .ok_or_else(|| "a marker could not be read back".to_owned())
 }

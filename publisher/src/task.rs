@@ -54,7 +54,7 @@ pub(crate) enum Done {
     /// The log's end, as of a question with this number.
     End { asked: u64, reader: Option<Box<dyn LogReader>>, end: Result<Position, ReadError> },
     /// A marker that was handed over at this time was stamped by the log.
-    Compared { handed_at: Instant, appended_at_ms: Option<i64> },
+    Compared { handed_at: Instant, appended_at_ms: Result<i64, String> },
     /// The idempotency window, as of this state.
     Recalled { epoch: u64, keyed: Option<Vec<Remembered>> },
 }
@@ -107,6 +107,8 @@ pub struct WriterTask {
     /// Whether the clocks are being compared, and when at the earliest they are again.
     pub(crate) comparing: bool,
     pub(crate) compare_at: Option<Instant>,
+    /// Why the last comparison came to nothing.
+    pub(crate) not_compared: Option<String>,
     pub(crate) alarm: Option<Alarm>,
     pub(crate) caught_up: bool,
     pub(crate) schema_known: bool,
@@ -165,6 +167,7 @@ impl WriterTask {
             skew: Skew::default(),
             comparing: false,
             compare_at: None,
+            not_compared: None,
             alarm: None,
             caught_up: false,
             schema_known: false,

@@ -1,8 +1,8 @@
 //! The handle on the one writer: cheap to clone, bounded, and honest when it is full.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use headwater_api::{DryRunBody, Problem};
 use headwater_log::Log;
@@ -88,6 +88,8 @@ pub(crate) struct Shared {
     /// The log is this process's own: nobody else appends, so nothing need be asked of it.
     pub(crate) exclusive: bool,
     ready: AtomicBool,
+    /// Why it is not.
+    closed: Mutex<String>,
 }
 
 /// A handle on the one writer of this process.
@@ -98,8 +100,13 @@ pub struct Writer {
 }
 
 impl Shared {
-    pub(crate) fn set_ready(&self, ready: bool) {
-        self.ready.store(ready, Ordering::Relaxed);
+    pub(crate) fn set_ready(&self) {
+        self.ready.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_closed(&self, why: String) {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        self.ready.store(false, Ordering::Relaxed);
     }
 
     fn permits(
@@ -134,6 +141,7 @@ impl Writer {
             exclusive: parts.log.identity().kind == "embedded",
             settings,
             ready: AtomicBool::new(false),
+            closed: Mutex::new("the writer has not begun yet".to_owned()),
         });
         let task = WriterTask::new(parts, sink, receiver, shared.clone());
         Ok((Self { inbox, shared }, task))
@@ -152,6 +160,12 @@ impl Writer {
     /// Whether writes are taken now.
     pub fn is_ready(&self) -> bool {
         self.shared.ready.load(Ordering::Relaxed)
+    }
+
+    /// Why writes are not taken now; none when they are.
+    pub fn not_ready(&self) -> Option<String> {
+        let closed = &self.shared.closed;
+        (!self.is_ready()).then(|| closed.lock().unwrap_or_else(PoisonError::into_inner).clone())
     }
 
     /// Writes, and waits until this process has read the commit back.

@@ -19,5 +19,5 @@ mod settings;
 mod stream;
 
 pub use openapi::document;
-pub use relay::{Linearize, Relay, RequestImage, routes};
+pub use relay::{Linearize, OtherAlarm, Relay, RequestImage, routes};
 pub use settings::Settings;

@@ -8,8 +8,8 @@ use axum::Router;
 use axum::routing::get;
 use futures::future::BoxFuture;
 use headwater_api::{Problem, paths};
-use headwater_log::Identity;
-use headwater_replica::{History, Replica};
+use headwater_log::Log;
+use headwater_replica::{Alarm, History, Replica};
 use tokio_util::sync::CancellationToken;
 
 use crate::cursors::Cursors;
@@ -19,6 +19,8 @@ use crate::{http, stream};
 
 /// Resolves when the replica has applied every write acknowledged before the call, by any process.
 pub type Linearize = Arc<dyn Fn() -> BoxFuture<'static, Result<(), Problem>> + Send + Sync>;
+/// The alarm of another part of the process, if one stands.
+pub type OtherAlarm = Arc<dyn Fn() -> Option<Alarm> + Send + Sync>;
 /// Asks whoever cuts images for one now.
 pub type RequestImage = Arc<dyn Fn() + Send + Sync>;
 
@@ -28,7 +30,7 @@ pub struct Relay {
     /// The copy of the stream that is served.
     pub replica: Replica,
     /// The log that the replica follows.
-    pub log: Identity,
+    pub log: Arc<dyn Log>,
     /// The name of the stream.
     pub stream: String,
     /// What this process does: `serve`, `publisher`, `relay`, `snapshotter`.
@@ -41,6 +43,8 @@ pub struct Relay {
     pub image_dir: Option<PathBuf>,
     /// Who cuts images.
     pub request_image: Option<RequestImage>,
+    /// What else in this process may need a person; the replica's own alarm comes first.
+    pub other_alarm: Option<OtherAlarm>,
     /// How a linearizable read is made sure of; without it such a read is refused.
     pub linearize: Option<Linearize>,
     /// Cancelled when the server drains: open streams end and say so.
@@ -51,7 +55,7 @@ pub struct Relay {
 
 impl Relay {
     /// A relay of `replica`, which follows `log`, with the default settings and nothing beside it.
-    pub fn new(replica: Replica, log: Identity, stream: impl Into<String>) -> Self {
+    pub fn new(replica: Replica, log: Arc<dyn Log>, stream: impl Into<String>) -> Self {
         Self {
             replica,
             log,
@@ -61,6 +65,7 @@ impl Relay {
             history: None,
             image_dir: None,
             request_image: None,
+            other_alarm: None,
             linearize: None,
             shutdown: CancellationToken::new(),
             settings: Settings::default(),

@@ -54,6 +54,14 @@ pub struct Options {
     cluster_id: Option<String>,
     /// Its folder, which somebody else removes; one of its own where none is given.
     dir: Option<PathBuf>,
+    /// The folder its own is made in, and that goes with it.
+    within: Option<PathBuf>,
+    /// One more way in: its name and port.
+    listener: Option<(String, u16)>,
+    /// Who may enter by a password (SCRAM-SHA-512).
+    users: Vec<(String, String)>,
+    /// How clients that the test itself makes reach it.
+    client: Vec<(String, String)>,
 }
 
 impl Options {
@@ -77,6 +85,33 @@ impl Options {
         self
     }
 
+    /// Lets a static hold it, which is never dropped: the guard removes this folder, in which its own is made.
+    pub(crate) fn forgotten_in(mut self, folder: PathBuf) -> Self {
+        (self.forget, self.within) = (true, Some(folder));
+        self
+    }
+
+    /// Adds a way in. Its protocol and what belongs to it are properties.
+    #[must_use]
+    pub fn listener(mut self, name: &str, port: u16) -> Self {
+        self.listener = Some((name.into(), port));
+        self
+    }
+
+    /// Adds somebody who may enter by a password (SCRAM-SHA-512).
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.users.push((name.into(), password.into()));
+        self
+    }
+
+    /// Says how clients of the harness reach it: properties of librdkafka.
+    #[must_use]
+    pub fn client(mut self, name: &str, value: &str) -> Self {
+        self.client.push((name.into(), value.into()));
+        self
+    }
+
     /// Starts it, and waits until it serves.
     pub fn start(self) -> Broker {
         let jars = jars();
@@ -96,6 +131,7 @@ pub struct Broker {
     launch: Launch,
     process: Guarded,
     data: PathBuf,
+    client: Vec<(String, String)>,
     _dir: Option<TempDir>,
 }
 
@@ -116,7 +152,8 @@ impl Broker {
         let (path, dir) = match &options.dir {
             Some(given) => (given.clone(), None),
             None => {
-                let made = tempfile::Builder::new().prefix("headwater-kafka-").tempdir();
+                let within = options.within.clone().unwrap_or_else(std::env::temp_dir);
+                let made = tempfile::Builder::new().prefix("headwater-kafka-").tempdir_in(within);
                 let made = made.expect("a folder");
                 (made.path().to_owned(), Some(made))
             }
@@ -126,19 +163,37 @@ impl Broker {
         let text = properties_text(options, &path, port, controller);
         std::fs::write(&properties, text).expect("the properties can be written");
         let cluster_id = options.cluster_id.clone().unwrap_or_else(cluster_id);
-        format_storage(jars, &properties, &cluster_id)?;
+        format_storage(jars, &properties, &cluster_id, &options.users)?;
         let (dir, remove) = match dir {
-            Some(dir) if options.forget => (None, Some(dir.keep())),
+            Some(dir) if options.forget => {
+                let kept = dir.keep();
+                (None, options.within.clone().or(Some(kept)))
+            }
             dir => (dir, None),
         };
         let launch = launch(jars, &properties, options.full_speed, remove);
         let process = launch.start();
-        Ok(Self { port, process, launch, data: path.join("data"), _dir: dir })
+        let client = options.client.clone();
+        Ok(Self { port, process, launch, data: path.join("data"), client, _dir: dir })
     }
 
     /// Its address: `127.0.0.1:port`.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// How a client of the test's own reaches it.
+    pub fn config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.bootstrap()).set("log_level", "0");
+        config.extend(self.client.iter().cloned());
+        config
+    }
+
+    /// Starts one again that was killed, on the same port and data, and waits until it serves.
+    pub fn begin(&mut self) {
+        self.process = self.launch.start();
+        self.wait();
     }
 
     /// `kill -9`; returns when it is gone.
@@ -205,11 +260,7 @@ impl Broker {
             self.check_start(deadline)?;
             std::thread::sleep(Duration::from_millis(20));
         }
-        let client: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", self.bootstrap())
-            .set("log_level", "0")
-            .create()
-            .expect("a client");
+        let client: BaseConsumer = self.config().create().expect("a client");
         loop {
             let metadata = client.fetch_metadata(None, Duration::from_secs(5));
             if metadata.is_ok_and(|metadata| !metadata.brokers().is_empty()) {
@@ -258,9 +309,14 @@ pub(crate) fn jars() -> PathBuf {
 
 fn properties_text(options: &Options, dir: &Path, port: u16, controller: u16) -> String {
     let data = dir.join("data").display().to_string();
-    let listeners = format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}");
+    // A listener of another protocol brings its own map, in which the first is the clients'.
+    let protocol = options.properties.iter().find(|(name, _)| name == "inter.broker.listener.name");
+    let protocol = protocol.map_or("PLAINTEXT", |(_, name)| name);
+    let more = options.listener.as_ref();
+    let more = more.map_or(String::new(), |(name, port)| format!(",{name}://127.0.0.1:{port}"));
+    let advertised = format!("{protocol}://127.0.0.1:{port}{more}");
+    let listeners = format!("{advertised},CONTROLLER://127.0.0.1:{controller}");
     let voters = format!("1@127.0.0.1:{controller}");
-    let advertised = format!("PLAINTEXT://127.0.0.1:{port}");
     let defaults = [
         ("process.roles", "broker,controller"),
         ("node.id", "1"),
@@ -299,12 +355,21 @@ pub(crate) fn java(jars: &Path, heap: &str, full_speed: bool) -> Vec<String> {
     arguments.chain(["-cp", &classes]).map(str::to_owned).collect()
 }
 
-fn format_storage(jars: &Path, properties: &Path, cluster_id: &str) -> Result<(), String> {
+fn format_storage(
+    jars: &Path,
+    properties: &Path,
+    cluster_id: &str,
+    users: &[(String, String)],
+) -> Result<(), String> {
+    let scram = users.iter().flat_map(|(name, password)| {
+        ["--add-scram".to_owned(), format!("SCRAM-SHA-512=[name={name},password={password}]")]
+    });
     let java = java(jars, "-Xmx128m", false);
     let output = Command::new(&java[0])
         .args(&java[1..])
         .args(["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c"])
         .arg(properties)
+        .args(scram)
         .output()
         .map_err(|error| error.to_string())?;
     if output.status.success() {
@@ -313,6 +378,19 @@ fn format_storage(jars: &Path, properties: &Path, cluster_id: &str) -> Result<()
     let (out, err) =
         (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     Err(format!("its storage could not be formatted:\n{out}{err}"))
+}
+
+/// Runs one of Kafka's own tools to its end.
+///
+/// # Panics
+/// When it fails; the message is what it printed.
+pub fn tool(class: &str, arguments: &[&str]) {
+    let java = java(&jars(), "-Xmx128m", false);
+    let output = Command::new(&java[0]).args(&java[1..]).arg(class).args(arguments).output();
+    let output = output.expect("java runs");
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{class} {arguments:?}:\n{out}{err}");
 }
 
 /// A random id; one that begins with `-` would be taken for an option.

@@ -35,6 +35,7 @@
 
 pub mod broker;
 pub mod cluster;
+pub mod deployed;
 pub mod field;
 pub mod guarded;
 pub mod http;
@@ -42,6 +43,7 @@ pub mod load;
 pub mod probe;
 pub mod process;
 pub mod s3;
+pub mod secure;
 pub mod stand;
 pub mod storm;
 pub mod topic;

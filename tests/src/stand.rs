@@ -13,6 +13,8 @@ use crate::{broker, topic};
 
 /// How long one test of the whole may take.
 const LIMIT: Duration = Duration::from_secs(180);
+/// How long a server may take to find out why it is not ready.
+const CAUSE: Duration = Duration::from_secs(40);
 /// How long history may take to catch up with the head.
 const HISTORY: Duration = Duration::from_secs(20);
 
@@ -194,6 +196,26 @@ fn on(log: Log, stream: &str) -> Vec<&str> {
 /// What a server says of itself.
 pub async fn status(host: &str) -> StatusBody {
     ask(host, &Ask::get("/v1/status")).await.is(200).json()
+}
+
+/// Waits until a server that is not ready says why on `/readyz`, in words that contain `cause`.
+///
+/// # Panics
+/// When it does not in time; the message holds its log.
+pub async fn waits_for(server: &Headwater, cause: &str) {
+    let deadline = tokio::time::Instant::now() + CAUSE;
+    loop {
+        // It may not listen yet.
+        if let Ok(mut there) = Connection::open(server.host()).await
+            && let Ok(answer) = there.send(&Ask::get("/readyz")).await
+            && answer.status == 503
+            && answer.text().contains(cause)
+        {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{cause}:\n{}", server.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Every commit of a server that nobody writes to now, by pages, checked: revisions are dense from 1, each commit

@@ -102,18 +102,3 @@ async fn several_faults_are_told_at_once() {
     };
     bounded(claim).await;
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_is_not_there_is_named_in_bounded_time() {
-    let claim = async {
-        let data = tempfile::tempdir().unwrap();
-        let (data, nobody) =
-            (data.path().display().to_string(), format!("127.0.0.1:{}", broker::free_port()));
-        let mut server =
-            Headwater::start_unready(&["serve", "--data", &data, "--kafka", &nobody], &[]);
-        assert_ne!(server.wait(PATIENCE), 0);
-        let told = server.log();
-        assert!(told.contains(&nobody), "{told}");
-    };
-    bounded(claim).await;
-}

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::args::{Adopt, Mender, Rebuild, Stream};
 use crate::exit::{Exit, Failure};
 use crate::output;
-use crate::serve::{OpenLog, now_ms};
+use crate::serve::{OpenLog, Role, now_ms};
 use crate::settings::Settings;
 
 pub(super) async fn run(command: Stream) -> Result<(), Failure> {
@@ -30,7 +30,8 @@ async fn on_log(
     work: impl AsyncFnOnce(&dyn Log) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let settings = Settings::load(&mender.server)?;
-    let open = OpenLog::open(&settings, false).await?;
+    let open = OpenLog::open(&settings, Role::Publisher).await?;
+    open.reach().await?;
     let log: Arc<dyn Log> = open.log();
     let done = work(log.as_ref()).await;
     open.close().await;

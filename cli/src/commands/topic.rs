@@ -6,12 +6,14 @@ use headwater_client::Client;
 use headwater_log::Log;
 use headwater_log_kafka::{KafkaLog, KafkaSettings, KafkaTable};
 use headwater_publisher::table::{Inspection, Inspector};
-use headwater_replica::{Follow, Replica, Settings};
+use headwater_replica::{Follow, Replica};
+use headwater_schemas::StreamName;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{TopicArgs, TopicCommand};
 use crate::exit::{Exit, Failure};
+use crate::settings::Settings;
 use crate::{framing, output};
 
 /// How many states may wait to be looked at; then the replica waits.
@@ -22,12 +24,14 @@ const SHOWN: usize = 100;
 pub(super) async fn run(command: TopicCommand) -> Result<(), Failure> {
     let (TopicCommand::Verify(args) | TopicCommand::Repair(args)) = &command;
     let stop = CancellationToken::new();
-    let (mut inspector, keeper) = inspector(args, &stop).await?;
+    let kafka = Settings::of_kafka(&args.kafka)?;
+    let stream = kafka.stream.clone();
+    let (mut inspector, keeper) = inspector(args, kafka, &stop).await?;
     let inspected = match &command {
         TopicCommand::Verify(_) => inspector.verify().await,
         TopicCommand::Repair(_) => {
             let registry = args.schema_registry.as_deref();
-            let framings = registry.map(|_| framing::of(registry, &args.stream)).transpose()?;
+            let framings = registry.map(|_| framing::of(registry, &stream)).transpose()?;
             inspector.repair(framings.as_ref()).await
         }
     };
@@ -35,15 +39,15 @@ pub(super) async fn run(command: TopicCommand) -> Result<(), Failure> {
     let inspection = inspected.map_err(Failure::failed)?;
     // It only closes; nothing is kept.
     let _ = keeper.await;
-    print(args, &inspection)?;
-    if inspection.is_sound() { Ok(()) } else { Err(unsound(args, &inspection)) }
+    print(args, &stream, &inspection)?;
+    if inspection.is_sound() { Ok(()) } else { Err(unsound(&stream, &inspection)) }
 }
 
 async fn inspector(
     args: &TopicArgs,
+    kafka: KafkaSettings,
     stop: &CancellationToken,
 ) -> Result<(Inspector, tokio::task::JoinHandle<()>), Failure> {
-    let kafka = KafkaSettings::new(args.kafka.as_str(), args.stream.clone());
     let kafka = KafkaSettings { create: false, ..kafka };
     let table = KafkaTable::read_only(kafka.clone()).map_err(Failure::failed)?;
     let follow = match &args.server {
@@ -62,12 +66,13 @@ async fn inspector(
     };
     let (observer, seen) = mpsc::channel(STATES);
     // Without a cache: the state is folded anew, from the log or a server's image.
-    let (replica, keeper) = Replica::new(Settings::default(), follow, Some(observer));
+    let (replica, keeper) =
+        Replica::new(headwater_replica::Settings::default(), follow, Some(observer));
     let keeper = tokio::spawn(keeper.run(stop.clone()));
     Ok((Inspector::new(table, replica, seen), keeper))
 }
 
-fn print(args: &TopicArgs, inspection: &Inspection) -> Result<(), Failure> {
+fn print(args: &TopicArgs, stream: &StreamName, inspection: &Inspection) -> Result<(), Failure> {
     if args.json {
         let differences = inspection.differences.iter();
         return output::json(&serde_json::json!({
@@ -95,16 +100,15 @@ fn print(args: &TopicArgs, inspection: &Inspection) -> Result<(), Failure> {
         let state = &inspection.state;
         output::line(format_args!(
             "{}.config is the state of revision {}: {} entries, digest {}",
-            args.stream, state.revision, state.entries, state.digest
+            stream, state.revision, state.entries, state.digest
         ))?;
     }
     Ok(())
 }
 
-fn unsound(args: &TopicArgs, inspection: &Inspection) -> Failure {
+fn unsound(stream: &StreamName, inspection: &Inspection) -> Failure {
     let (count, revision) = (inspection.differences.len(), inspection.state.revision);
     let fault = inspection.checkpoint_fault().map(|it| format!("; {it}")).unwrap_or_default();
-    let why =
-        format!("{}.config differs in {count} rows from revision {revision}{fault}", args.stream);
+    let why = format!("{}.config differs in {count} rows from revision {revision}{fault}", stream);
     Failure::failed(why).hint("`headwater topic repair` makes it equal to the state")
 }

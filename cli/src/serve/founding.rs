@@ -3,14 +3,36 @@
 use std::time::Duration;
 
 use headwater_image_store::Store;
-use headwater_log::Log;
+use headwater_log::{Log, Table};
 use headwater_publisher::genesis::{self, FoundError};
 
 use crate::exit::Failure;
-use crate::serve::now_ms;
+use crate::serve::{OpenLog, now_ms};
 
 /// The pause after a log that could not be read.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Whether the stream's table was written: it is a witness that the log it came from was there, though it may be gone.
+pub(super) async fn is_witnessed(open: &OpenLog) -> Result<bool, Failure> {
+    let Some(table) = open.table() else { return Ok(false) };
+    let written = loop {
+        match table.was_written().await {
+            Ok(written) => break written,
+            Err(error) => {
+                tracing::warn!(%error, "the table cannot be read; trying again");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    };
+    if written {
+        tracing::info!(
+            table = Table::place(table.as_ref()),
+            "the table was written, so that this is no new stream: none is founded. Where its log was removed on \
+             purpose, remove that topic, too"
+        );
+    }
+    Ok(written)
+}
 
 /// Finds the stream's genesis, or founds the stream. Where images are shared and one is announced, an empty log was
 /// lost, or is not the right one: nobody founds anything over it.

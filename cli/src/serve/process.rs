@@ -67,7 +67,8 @@ impl Process {
         let mut serving = tokio::spawn(serving);
         let log = self.open.log();
         let beginning = async {
-            if self.founds {
+            self.open.connect().await?;
+            if self.founds && !founding::is_witnessed(&self.open).await? {
                 founding::found(log.as_ref(), self.images.as_ref()).await?;
             }
             // It ends when the replica is closed, which the tasks below tell of.

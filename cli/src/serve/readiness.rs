@@ -36,10 +36,12 @@ impl Readiness {
             return Err(error.unwrap_or_else(|| "there is no stream in the log yet".to_owned()));
         }
         if self.replica.progress().borrow().phase != Phase::Live {
-            return Err("the replica has not caught up with the log yet".to_owned());
+            let why = self.replica.status().last_error.map(|error| format!(": {error}"));
+            let why = why.unwrap_or_default();
+            return Err(format!("the replica has not caught up with the log yet{why}"));
         }
-        if !diverged && self.writer.as_ref().is_some_and(|writer| !writer.is_ready()) {
-            return Err("the writer is still reading back its idempotency keys".to_owned());
+        if !diverged && let Some(why) = self.writer.as_ref().and_then(Writer::not_ready) {
+            return Err(why);
         }
         self.reached.store(true, Ordering::Relaxed);
         Ok(())

@@ -21,6 +21,20 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// Complaints of the client that are taken out of its queue at a time.
 const COMPLAINTS: usize = 64;
 
+/// How long the first look for the brokers takes; each next one twice as long, so that a refusal is told early.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+
+/// Why the brokers told nothing of the topic.
+#[derive(Debug)]
+pub(crate) enum NotSeen {
+    /// None of them answered.
+    Silent(String),
+    /// They and we do not trust each other.
+    Distrust(String),
+    /// They do not show the topic to us.
+    Denied(String),
+}
+
 /// What the brokers say about themselves and the topic.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
@@ -28,6 +42,10 @@ pub(crate) struct Seen {
     pub(crate) brokers: Vec<i32>,
     /// Its partitions and its fewest copies, when it exists.
     pub(crate) topic: Option<(usize, usize)>,
+    /// The fewest copies of a partition that are in step with its leader.
+    pub(crate) in_step: usize,
+    /// Whether every partition has a leader.
+    pub(crate) has_leader: bool,
 }
 
 /// The client that asks.
@@ -42,8 +60,13 @@ impl Asker {
     pub(crate) fn new(settings: &KafkaSettings, topic: String) -> KafkaResult<Self> {
         let mut config = config(settings, "asker");
         config.set("isolation.level", "read_uncommitted");
-        let client = config.create_with_context(Context::default())?;
+        let client = config.create_with_context(Context::new(settings))?;
         Ok(Self { client: Some(client), topic, timeout: settings.socket_timeout })
+    }
+
+    /// The topic it asks for.
+    pub(crate) fn topic(&self) -> &str {
+        &self.topic
     }
 
     /// The first position and the one behind the last, as the leader gives them after this call.
@@ -69,13 +92,9 @@ impl Asker {
     ///
     /// # Errors
     /// The most telling word there is about why nobody answered within `patience`.
-    pub(crate) async fn look(self: Arc<Self>, patience: Duration) -> Result<Seen, String> {
-        let looked = tokio::task::spawn_blocking(move || {
-            let seen = self.look_now(patience);
-            self.hear_complaints();
-            seen.map_err(|error| self.complaint(&error))
-        });
-        looked.await.unwrap_or_else(|error| Err(error.to_string()))
+    pub(crate) async fn look(self: Arc<Self>, patience: Duration) -> Result<Seen, NotSeen> {
+        let looked = tokio::task::spawn_blocking(move || self.look_now(patience));
+        looked.await.unwrap_or_else(|error| Err(NotSeen::Silent(error.to_string())))
     }
 
     fn client(&self) -> KafkaResult<&BaseConsumer<Context>> {
@@ -83,6 +102,8 @@ impl Asker {
     }
 
     fn bounds_now(&self) -> KafkaResult<(Position, Position)> {
+        // A fresh token may be wanted first.
+        self.hear_complaints();
         let bounds = self.client()?.fetch_watermarks(&self.topic, PARTITION, self.timeout);
         self.hear_complaints();
         bounds.map(|(low, high)| (position(low), position(high)))
@@ -103,29 +124,57 @@ impl Asker {
         }
     }
 
-    fn look_now(&self, patience: Duration) -> KafkaResult<Seen> {
-        let client = self.client()?;
+    fn look_now(&self, patience: Duration) -> Result<Seen, NotSeen> {
         let deadline = Instant::now() + patience;
+        let mut look = FIRST_LOOK;
         loop {
+            self.hear_complaints();
             let left = deadline.saturating_duration_since(Instant::now()).max(LOOK_AGAIN);
-            let metadata = client.fetch_metadata(Some(&self.topic), left)?;
-            let found = metadata.topics().iter().find(|found| found.name() == self.topic);
-            match found.and_then(|found| found.error()).map(RDKafkaErrorCode::from) {
-                None | Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
-                    let partitions = found.map(|found| found.partitions()).unwrap_or_default();
-                    let copies = partitions.iter().map(|partition| partition.replicas().len());
-                    return Ok(Seen {
-                        cluster_id: client.client().fetch_cluster_id(left),
-                        brokers: metadata.brokers().iter().map(|broker| broker.id()).collect(),
-                        topic: copies.min().map(|copies| (partitions.len(), copies)),
-                    });
-                }
-                // Just made: its leader is being elected.
-                Some(RDKafkaErrorCode::LeaderNotAvailable) if Instant::now() < deadline => {
-                    std::thread::sleep(LOOK_AGAIN);
-                }
-                Some(code) => return Err(KafkaError::MetadataFetch(code)),
+            let error = match self.look_once(look.min(left)) {
+                Ok(seen) => return Ok(seen),
+                Err(error) => error,
+            };
+            self.hear_complaints();
+            if let KafkaError::MetadataFetch(code @ RDKafkaErrorCode::TopicAuthorizationFailed) =
+                error
+            {
+                return Err(NotSeen::Denied(code.to_string()));
             }
+            match self.client().ok().and_then(|client| client.context().last()) {
+                Some(complaint) if complaint.distrust => {
+                    return Err(NotSeen::Distrust(complaint.detail));
+                }
+                Some(complaint) if Instant::now() >= deadline => {
+                    return Err(NotSeen::Silent(complaint.detail));
+                }
+                None if Instant::now() >= deadline => {
+                    return Err(NotSeen::Silent(error.to_string()));
+                }
+                // A topic that was just made has no leader for a moment.
+                _ => std::thread::sleep(LOOK_AGAIN),
+            }
+            look *= 2;
+        }
+    }
+
+    fn look_once(&self, patience: Duration) -> KafkaResult<Seen> {
+        let client = self.client()?;
+        let metadata = client.fetch_metadata(Some(&self.topic), patience)?;
+        let found = metadata.topics().iter().find(|found| found.name() == self.topic);
+        match found.and_then(|found| found.error()).map(RDKafkaErrorCode::from) {
+            None | Some(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                let partitions = found.map(|found| found.partitions()).unwrap_or_default();
+                let copies = partitions.iter().map(|partition| partition.replicas().len());
+                let in_step = partitions.iter().map(|partition| partition.isr().len());
+                Ok(Seen {
+                    in_step: in_step.min().unwrap_or_default(),
+                    has_leader: partitions.iter().all(|partition| partition.leader() >= 0),
+                    cluster_id: client.client().fetch_cluster_id(patience),
+                    brokers: metadata.brokers().iter().map(|broker| broker.id()).collect(),
+                    topic: copies.min().map(|copies| (partitions.len(), copies)),
+                })
+            }
+            Some(code) => Err(KafkaError::MetadataFetch(code)),
         }
     }
 
@@ -136,11 +185,6 @@ impl Asker {
                 drop(client.poll(Duration::ZERO));
             }
         }
-    }
-
-    fn complaint(&self, error: &KafkaError) -> String {
-        let heard = self.client().ok().and_then(|client| client.context().last_error());
-        heard.unwrap_or_else(|| error.to_string())
     }
 }
 

@@ -4,17 +4,20 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::metrics;
 use crate::settings::KafkaSettings;
+use crate::token::TokenFile;
 
 /// What every client is told. Each differs from librdkafka's default, for the reason beside it.
 pub(crate) fn config(settings: &KafkaSettings, role: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
+    // Why a connection ended is told no louder, and nowhere else.
+    config.set_log_level(RDKafkaLogLevel::Info);
     config
         .set("bootstrap.servers", &settings.brokers)
         .set("client.id", format!("headwater-{role}"))
@@ -34,7 +37,30 @@ pub(crate) fn config(settings: &KafkaSettings, role: &str) -> ClientConfig {
         // A topic that a client makes by the way has the broker's policy, not ours.
         .set("allow.auto.create.topics", "false")
         .set("enable.metrics.push", "false");
+    for (name, value) in settings.properties.iter() {
+        config.set(name, value);
+    }
     config
+}
+
+/// Whether librdkafka takes the settings.
+///
+/// # Errors
+/// Its own words, without secrets.
+pub(crate) fn try_config(settings: &KafkaSettings) -> Result<(), String> {
+    let tried = config(settings, "check").create_native_config();
+    tried.map(drop).map_err(|error| refused(settings, &error))
+}
+
+/// Why librdkafka does not make a client of these settings, without secrets.
+pub(crate) fn refused(settings: &KafkaSettings, error: &KafkaError) -> String {
+    let told = match error {
+        // Its own text would end with the value.
+        KafkaError::ClientConfig(_, told, ..) => told.clone(),
+        KafkaError::ClientCreation(told) => told.clone(),
+        error => error.to_string(),
+    };
+    settings.properties.without_secrets(&told)
 }
 
 /// A duration as librdkafka wants it.
@@ -42,21 +68,71 @@ pub(crate) fn millis(time: Duration) -> String {
     time.as_millis().to_string()
 }
 
-/// Where the words of one client go.
+/// Librdkafka's word for a connection that failed.
+const FAILED: &str = "FAIL";
+
+/// What a client complained about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    pub(crate) detail: String,
+    /// Whether the two sides do not trust each other: a certificate, a password, a token. Time alone mends nothing.
+    pub(crate) distrust: bool,
+}
+
+/// Where the words of one client go, and where its token comes from.
 #[derive(Debug, Default)]
 pub(crate) struct Context {
-    last_error: Mutex<Option<String>>,
+    last: Mutex<Option<Complaint>>,
+    token: TokenFile,
 }
 
 impl Context {
+    pub(crate) fn new(settings: &KafkaSettings) -> Self {
+        Self { last: Mutex::default(), token: TokenFile(settings.token_file.clone()) }
+    }
+
     /// What the client complained about last.
+    pub(crate) fn last(&self) -> Option<Complaint> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Why a connection failed, which is an error event only for some reasons.
+    fn connection_failed(&self, message: &str) {
+        // It begins with the thread's name.
+        let mut detail = message.split_once("]: ").map_or(message, |(_, detail)| detail).to_owned();
+        // A broker that wants TLS takes the first request for a bad handshake, and hangs up without a word.
+        if detail.contains("APIVERSION_QUERY") {
+            detail.push_str(
+                ": does the port want TLS or a password? see security.protocol in kafka_config",
+            );
+        }
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref().is_none_or(|last| !last.distrust) {
+            *last = Some(Complaint { detail, distrust: false });
+        }
+    }
+
+    /// The same in words.
     pub(crate) fn last_error(&self) -> Option<String> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.last().map(|complaint| complaint.detail)
     }
 }
 
 impl ClientContext for Context {
+    /// Only heard where the mechanism is OAUTHBEARER.
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.token.read().map_err(Into::into)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == FAILED {
+            self.connection_failed(message);
+        }
         // Librdkafka calls a connection that ended an error, though it mends that by itself.
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
@@ -74,15 +150,25 @@ impl ClientContext for Context {
         }
         metrics::error("client");
         tracing::debug!(%error, reason, "a Kafka client has trouble");
-        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // That all brokers are down says less than why the last connection failed.
         if code != Some(RDKafkaErrorCode::AllBrokersDown) || last.is_none() {
-            *last = Some(reason.to_owned());
+            *last =
+                Some(Complaint { detail: reason.to_owned(), distrust: is_distrust(code, reason) });
         }
     }
 }
 
 impl ConsumerContext for Context {}
+
+fn is_distrust(code: Option<RDKafkaErrorCode>, reason: &str) -> bool {
+    match code {
+        Some(RDKafkaErrorCode::Authentication) => true,
+        // A connection that ends amid the handshake is an error of TLS, too, and may be a broker that goes down.
+        Some(RDKafkaErrorCode::SSL) => reason.contains("certificate") || reason.contains("alert"),
+        _ => false,
+    }
+}
 
 /// Ends a client on a thread of its own: with brokers away that can take librdkafka minutes, and nobody here
 /// needs to wait for it.

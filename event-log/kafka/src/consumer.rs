@@ -39,7 +39,8 @@ pub(crate) struct Consumer<T = Record> {
 impl Consumer {
     /// Makes one of the log. Needs a runtime's context.
     pub(crate) fn new(settings: &KafkaSettings) -> KafkaResult<Self> {
-        Self::of(&consumer_config(settings), settings.topic(), record)
+        let context = Context::new(settings);
+        Self::of(&consumer_config(settings), context, settings.topic(), record)
     }
 }
 
@@ -47,10 +48,11 @@ impl<T> Consumer<T> {
     /// Makes one of any topic. Needs a runtime's context.
     pub(crate) fn of(
         config: &ClientConfig,
+        context: Context,
         topic: String,
         take: fn(&BorrowedMessage<'_>) -> T,
     ) -> KafkaResult<Self> {
-        let client: StreamConsumer<Context> = config.create_with_context(Context::default())?;
+        let client: StreamConsumer<Context> = config.create_with_context(context)?;
         Ok(Self { client: Some(client), topic, assigned: AtomicBool::new(false), take })
     }
 

@@ -23,6 +23,28 @@ pub enum KafkaOpenError {
         /// How long it waited.
         waited: Duration,
     },
+    /// Mend the certificates, the password or the token, on this side or theirs.
+    #[error(
+        "the Kafka brokers of {brokers} and this client do not trust each other ({detail}); check security.protocol, \
+         ssl.ca.location and the sasl.* properties in kafka_config"
+    )]
+    Distrust {
+        /// Where it looked.
+        brokers: String,
+        /// What the client said.
+        detail: String,
+    },
+    /// Allow this client to describe, read and (where it writes) write the topic.
+    #[error(
+        "the brokers do not show the topic {topic} to this client ({detail}): allow it Describe and Read on it, and \
+         Write where it writes"
+    )]
+    Denied {
+        /// The topic.
+        topic: String,
+        /// What the brokers said.
+        detail: String,
+    },
     /// Create the topic, or let this process do so.
     #[error(
         "the topic {topic} does not exist, and this process may not create it; create it with:\n  {command}"
@@ -48,7 +70,8 @@ pub enum KafkaOpenError {
     /// The brokers did not tell how the topic is configured: allow DescribeConfigs and Describe on it.
     #[error(
         "the brokers did not tell how the topic {topic} is configured ({detail}); without that its records are \
-         not known to be safe: allow this client Describe and DescribeConfigs on it"
+         not known to be safe: allow this client Describe and DescribeConfigs on it, or check \
+         them yourself and set kafka_verify_topic = false"
     )]
     Describe {
         /// The topic.

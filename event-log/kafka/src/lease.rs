@@ -16,7 +16,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use headwater_log::Lease;
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -44,7 +44,7 @@ impl KafkaLease {
     /// Joins the group. Blocks for a moment.
     pub(crate) fn stand_in_line(settings: &KafkaSettings, timeout: Duration) -> KafkaResult<Self> {
         let (sender, held) = watch::channel(false);
-        let turn = Turn { context: Context::default(), held: sender };
+        let turn = Turn { context: Context::new(settings), held: sender };
         let client: BaseConsumer<Turn> =
             consumer_config(settings, timeout).create_with_context(turn)?;
         client.subscribe(&[&settings.lease_topic()])?;
@@ -121,6 +121,15 @@ struct Turn {
 }
 
 impl ClientContext for Turn {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(
+        &self,
+        config: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.context.generate_oauth_token(config)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.context.log(level, facility, message);
     }

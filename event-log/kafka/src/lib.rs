@@ -26,25 +26,32 @@
 //! of the runtime.
 
 mod asker;
+mod checkup;
 mod client;
 mod consumer;
 mod error;
+mod late;
 mod lease;
 mod log;
 pub mod metrics;
 mod policy;
 mod producer;
+mod properties;
 mod reader;
 mod settings;
 mod standing;
 mod table;
 mod table_reader;
 mod table_writer;
+mod token;
 mod topic;
 mod writer;
 
+pub use checkup::checkup;
 pub use error::KafkaOpenError;
+pub use late::LateKafkaLog;
 pub use log::KafkaLog;
 pub use policy::Fault;
+pub use properties::Properties;
 pub use settings::KafkaSettings;
 pub use table::{KafkaTable, LEASE_TIMEOUT};

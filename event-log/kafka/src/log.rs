@@ -5,15 +5,20 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use headwater_log::{Identity, Log, LogReader, LogWriter, ReadError};
+use rdkafka::error::KafkaError;
 
 use crate::asker::{Asker, Seen};
-use crate::client::blocking;
+use crate::client::{blocking, refused};
 use crate::error::KafkaOpenError;
 use crate::policy::Wanted;
 use crate::reader::KafkaReader;
 use crate::settings::KafkaSettings;
 use crate::topic;
 use crate::writer::KafkaWriter;
+
+/// Why a token is not enough to check a topic: rdkafka's admin client never asks for one.
+const NO_ADMIN: &str = "a client that shows a token (OAUTHBEARER) can neither create the topic nor read its configuration; \
+    create and check it with another mechanism (`headwater doctor`), then set kafka_verify_topic = false";
 
 /// The log of a stream on Kafka: the topic `<stream>.commits`.
 #[derive(Debug)]
@@ -32,9 +37,12 @@ impl KafkaLog {
     /// [`KafkaOpenError`]; a topic that is not safe is refused with all its faults and their cures.
     pub async fn open(settings: KafkaSettings) -> Result<Arc<Self>, KafkaOpenError> {
         let settings = checked(settings)?;
+        if settings.verify && settings.properties.wants_token() {
+            return Err(KafkaOpenError::Settings(NO_ADMIN.into()));
+        }
         let asker = asker(&settings)?;
         let wanted = Wanted::log(&settings);
-        let seen = topic::find_or_create(&wanted, &asker, settings.create).await?;
+        let seen = topic::find_or_create(&wanted, &asker, settings.creates()).await?;
         topic::verify(&wanted, &seen).await?;
         let writer = {
             let settings = Arc::clone(&settings);
@@ -74,8 +82,22 @@ impl KafkaLog {
 }
 
 fn asker(settings: &KafkaSettings) -> Result<Arc<Asker>, KafkaOpenError> {
-    let asker = Asker::new(settings, settings.topic())
-        .map_err(|error| KafkaOpenError::Client(error.to_string()))?;
+    asker_of(settings, settings.topic())
+}
+
+/// A client that asks for one topic.
+///
+/// # Errors
+/// [`KafkaOpenError::Settings`] or [`KafkaOpenError::Client`].
+pub(crate) fn asker_of(
+    settings: &KafkaSettings,
+    topic: String,
+) -> Result<Arc<Asker>, KafkaOpenError> {
+    let asker = Asker::new(settings, topic).map_err(|error| match error {
+        // A certificate that cannot be read, a mechanism that this build does not have.
+        KafkaError::ClientCreation(_) => KafkaOpenError::Settings(refused(settings, &error)),
+        error => KafkaOpenError::Client(error.to_string()),
+    })?;
     Ok(Arc::new(asker))
 }
 

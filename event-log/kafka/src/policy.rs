@@ -135,16 +135,20 @@ pub(crate) fn create_command(wanted: &Wanted<'_>, copies: i32) -> String {
 
 /// Everything that is wrong with a topic.
 pub(crate) fn faults(wanted: &Wanted<'_>, facts: &Facts) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    faults.extend(partitions(wanted, facts));
+    let mut faults = faults_of_shape(wanted, facts);
     if wanted.holds {
         let exact = wanted.exact.iter();
         faults.extend(exact.filter_map(|exact| exactly(wanted, facts, *exact)));
-        faults.extend(replication(wanted, facts));
         faults.extend(isr(wanted, facts));
         faults.extend(message_bytes(wanted, facts));
     }
     faults
+}
+
+/// What is wrong with the number of its partitions and copies, which every client is told.
+pub(crate) fn faults_of_shape(wanted: &Wanted<'_>, facts: &Facts) -> Vec<Fault> {
+    let copies = wanted.holds.then(|| replication(wanted, facts)).flatten();
+    partitions(wanted, facts).into_iter().chain(copies).collect()
 }
 
 fn partitions(wanted: &Wanted<'_>, facts: &Facts) -> Option<Fault> {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use headwater_log::Appended;
 use headwater_schemas::Position;
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
@@ -57,7 +57,8 @@ pub(crate) struct Producer {
 impl Producer {
     /// Makes one. Connects in the background.
     pub(crate) fn new(settings: &KafkaSettings) -> KafkaResult<Self> {
-        let client = producer_config(settings).create_with_context(Reports::default())?;
+        let client = producer_config(settings)
+            .create_with_context(Reports { context: Context::new(settings) })?;
         let max_record_bytes = usize::try_from(settings.max_record_bytes()).unwrap_or(usize::MAX);
         Ok(Self { client: Some(client), topic: settings.topic(), max_record_bytes })
     }
@@ -92,7 +93,8 @@ impl Producer {
             Ok(()) => Handover::Pending(report),
             Err((error, _)) => {
                 metrics::error("append");
-                Handover::Done(not_taken(&error, size))
+                let fatal = client.client().fatal_error().map(|(_, reason)| reason);
+                Handover::Done(not_taken(&error, fatal, size))
             }
         }
     }
@@ -127,11 +129,12 @@ fn producer_config(settings: &KafkaSettings) -> ClientConfig {
 }
 
 /// Librdkafka did not take the record.
-fn not_taken(error: &KafkaError, bytes: usize) -> Appended {
+fn not_taken(error: &KafkaError, fatal: Option<String>, bytes: usize) -> Appended {
     match error.rdkafka_error_code() {
         // The producer is dead, and only a fresh one helps: that is what follows upon "ambiguous".
         Some(RDKafkaErrorCode::Fatal) => {
-            Appended::Ambiguous(format!("the producer has failed for good: {error}"))
+            let reason = fatal.unwrap_or_else(|| error.to_string());
+            Appended::Ambiguous(format!("the producer has failed for good: {reason}"))
         }
         Some(RDKafkaErrorCode::QueueFull) => Appended::Refused(
             "too many records wait for the brokers already; try again later".into(),
@@ -161,6 +164,15 @@ pub(crate) struct Reports {
 }
 
 impl ClientContext for Reports {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(
+        &self,
+        config: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.context.generate_oauth_token(config)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.context.log(level, facility, message);
     }
@@ -176,6 +188,11 @@ impl ProducerContext for Reports {
     fn delivery(&self, report: &DeliveryResult<'_>, ticket: Box<Ticket>) {
         let appended = match report {
             Ok(message) => reported(message.offset(), None),
+            // "Fatal" is all that the report says; why was told before.
+            Err((error, _)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) => {
+                let why = self.context.last_error();
+                Appended::Ambiguous(why.unwrap_or_else(|| error.to_string()))
+            }
             Err((error, message)) => reported(message.offset(), Some(error)),
         };
         match appended {
@@ -195,7 +212,7 @@ mod tests {
     fn only_what_was_never_taken_is_refused() {
         let error = |code| KafkaError::MessageProduction(code);
         for code in [RDKafkaErrorCode::QueueFull, RDKafkaErrorCode::MessageSizeTooLarge] {
-            assert!(matches!(not_taken(&error(code), 1), Appended::Refused(_)), "{code:?}");
+            assert!(matches!(not_taken(&error(code), None, 1), Appended::Refused(_)), "{code:?}");
         }
         let open = [
             RDKafkaErrorCode::MessageTimedOut,
@@ -211,7 +228,7 @@ mod tests {
             let appended = reported(7, Some(&error(code)));
             assert!(matches!(appended, Appended::Ambiguous(_)), "{code:?}");
         }
-        let dead = not_taken(&error(RDKafkaErrorCode::Fatal), 1);
+        let dead = not_taken(&error(RDKafkaErrorCode::Fatal), None, 1);
         assert!(matches!(dead, Appended::Ambiguous(_)), "it must lead to a fresh producer");
     }
 

@@ -140,7 +140,12 @@ impl KafkaReader {
         let detail = self.consumer.last_error().unwrap_or_else(|| error.to_string());
         match error.rdkafka_error_code() {
             // One connection of several, or one that is made again by itself: its end is no news.
-            Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => {
+            // And a reader is in nobody's group, so that it needs no right to its name.
+            Some(
+                RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::GroupAuthorizationFailed,
+            ) => {
                 tracing::debug!(log = %self.identity.place, detail, "a connection ended");
             }
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {

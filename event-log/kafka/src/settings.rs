@@ -1,8 +1,12 @@
 //! What a log on Kafka can be told.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use headwater_schemas::StreamName;
+
+use crate::client;
+use crate::properties::Properties;
 
 /// How long a record may wait for its acknowledgement. Too little: a change of leader (2 to 4 s) makes appends
 /// ambiguous that would have ended well. Too much: a caller waits that long for an "unknown".
@@ -50,6 +54,16 @@ pub struct KafkaSettings {
     /// Default 2 MiB.
     #[serde(default = "max_message_bytes")]
     pub max_message_bytes: u32,
+    /// Properties of librdkafka that every client gets: TLS, SASL and the like. Default none.
+    #[serde(default)]
+    pub properties: Properties,
+    /// A file with the token for SASL/OAUTHBEARER, a JWT; read again before the token's end. Default none.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+    /// Whether a writer's start checks how the topic is configured. Without it the topic's owner answers for that:
+    /// for clients that cannot describe configurations. Partitions and copies are checked in any case. Default true.
+    #[serde(default = "verify")]
+    pub verify: bool,
 }
 
 impl KafkaSettings {
@@ -65,6 +79,9 @@ impl KafkaSettings {
             connect_timeout: CONNECT_TIMEOUT,
             create: true,
             max_message_bytes: MAX_MESSAGE_BYTES,
+            properties: Properties::default(),
+            token_file: None,
+            verify: true,
         }
     }
 
@@ -98,6 +115,11 @@ impl KafkaSettings {
         self.max_message_bytes.saturating_sub(BATCH_OVERHEAD_BYTES)
     }
 
+    /// Whether this process makes a topic that is absent: a client that shows a token cannot.
+    pub(crate) fn creates(&self) -> bool {
+        self.create && !self.properties.wants_token()
+    }
+
     /// Finds what cannot work, before any broker is asked.
     pub(crate) fn check(&self) -> Result<(), String> {
         let brokers_ok = self.brokers.split(',').all(|broker| !broker.trim().is_empty());
@@ -122,7 +144,16 @@ impl KafkaSettings {
         if self.max_message_bytes < LEAST_MESSAGE_BYTES {
             return Err(format!("max_message_bytes must be at least {LEAST_MESSAGE_BYTES}"));
         }
-        Ok(())
+        self.properties.check()?;
+        match (self.properties.wants_token(), &self.token_file) {
+            (true, None) => {
+                Err("the mechanism OAUTHBEARER needs kafka_token_file (--kafka-token-file)".into())
+            }
+            (false, Some(_)) => {
+                Err("a token file is of use only with sasl.mechanism=OAUTHBEARER".into())
+            }
+            _ => client::try_config(self),
+        }
     }
 }
 
@@ -139,6 +170,10 @@ fn connect_timeout() -> Duration {
 }
 
 fn create() -> bool {
+    true
+}
+
+fn verify() -> bool {
     true
 }
 
@@ -196,18 +231,35 @@ mod tests {
     #[test]
     fn settings_that_cannot_work_are_refused() {
         assert_eq!(settings().check(), Ok(()));
-        let wrong: [fn(&mut KafkaSettings); 6] = [
+        let wrong: [fn(&mut KafkaSettings); 10] = [
             |s| s.brokers = String::new(),
             |s| s.brokers = "a:1,,b:2".into(),
             |s| s.replication = Some(0),
             |s| (s.replication, s.min_isr) = (Some(1), Some(2)),
             |s| s.message_timeout = Duration::ZERO,
             |s| s.max_message_bytes = 1000,
+            |s| s.properties.set("acks", "1"),
+            |s| s.properties.set("sasl.mechanism", "OAUTHBEARER"),
+            |s| s.token_file = Some("token".into()),
+            |s| s.properties.set("security.protocl", "ssl"),
         ];
         for (index, break_it) in wrong.iter().enumerate() {
             let mut settings = settings();
             break_it(&mut settings);
             assert!(settings.check().is_err(), "{index}: {settings:?}");
         }
+    }
+
+    #[test]
+    fn a_property_that_librdkafka_does_not_know_is_refused_in_its_words_and_without_a_secret() {
+        let mut settings = settings();
+        settings.properties.set("security.protocol", "hunter2");
+        let told = settings.check().unwrap_err();
+        assert!(told.contains("security.protocol"), "{told}");
+        settings.properties.set("security.protocol", "sasl_ssl");
+        settings.properties.set("sasl.pasword.secret", "hunter2");
+        let told = settings.check().unwrap_err();
+        assert!(told.contains("No such configuration property"), "{told}");
+        assert!(told.contains("sasl.pasword.secret") && !told.contains("hunter2"), "{told}");
     }
 }

@@ -7,13 +7,13 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use headwater_log::{Lease, ReadError, Table, TableError, TableReader, TableWriter};
 use rdkafka::error::KafkaError;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 use crate::asker::Asker;
 use crate::client::blocking;
 use crate::error::KafkaOpenError;
 use crate::lease::KafkaLease;
-use crate::log::checked;
+use crate::log::{asker_of, checked};
 use crate::policy::Wanted;
 use crate::settings::KafkaSettings;
 use crate::table_reader::KafkaTableReader;
@@ -32,6 +32,10 @@ pub struct KafkaTable {
     settings: Arc<KafkaSettings>,
     lease_timeout: Duration,
     asker: OnceCell<Arc<Asker>>,
+    /// Whether this process writes it.
+    writes: bool,
+    /// Whether its topics were found and are fit to be written.
+    prepared: watch::Sender<bool>,
 }
 
 impl KafkaTable {
@@ -44,13 +48,42 @@ impl KafkaTable {
         settings: KafkaSettings,
         lease_timeout: Duration,
     ) -> Result<Arc<Self>, KafkaOpenError> {
-        let settings = checked(settings)?;
-        let (table, lease) = (Wanted::table(&settings), Wanted::lease(&settings));
-        let (asker, _) = tokio::try_join!(prepare(&table), prepare(&lease))?;
-        let opened = Self::over(Arc::clone(&settings), lease_timeout);
-        // It was made a line above.
-        let _ = opened.asker.set(asker);
-        Ok(Arc::new(opened))
+        let table = Self::late(settings, lease_timeout)?;
+        table.prepare().await?;
+        Ok(table)
+    }
+
+    /// The table to be written once it is [prepared](Self::prepare). Asks no broker.
+    ///
+    /// # Errors
+    /// [`KafkaOpenError::Settings`].
+    pub fn late(
+        settings: KafkaSettings,
+        lease_timeout: Duration,
+    ) -> Result<Arc<Self>, KafkaOpenError> {
+        Ok(Arc::new(Self::over(checked(settings)?, lease_timeout, true)))
+    }
+
+    /// Makes the table's two topics where they are absent (unless the settings forbid it) and checks them in any case.
+    ///
+    /// # Errors
+    /// [`KafkaOpenError`].
+    pub async fn prepare(&self) -> Result<(), KafkaOpenError> {
+        let (table, lease) = (Wanted::table(&self.settings), Wanted::lease(&self.settings));
+        tokio::try_join!(prepare(&table), prepare(&lease))?;
+        self.prepared.send_replace(true);
+        Ok(())
+    }
+
+    /// Waits until it is prepared.
+    pub async fn prepared(&self) {
+        // The sender is ours: it cannot be gone.
+        let _ = self.prepared.subscribe().wait_for(|prepared| *prepared).await;
+    }
+
+    /// Whether this process writes it.
+    pub fn is_written_here(&self) -> bool {
+        self.writes
     }
 
     /// The table to be read only. No broker is asked before the first reader is wanted.
@@ -58,12 +91,13 @@ impl KafkaTable {
     /// # Errors
     /// [`KafkaOpenError::Settings`].
     pub fn read_only(settings: KafkaSettings) -> Result<Arc<Self>, KafkaOpenError> {
-        Ok(Arc::new(Self::over(checked(settings)?, LEASE_TIMEOUT)))
+        Ok(Arc::new(Self::over(checked(settings)?, LEASE_TIMEOUT, false)))
     }
 
-    fn over(settings: Arc<KafkaSettings>, lease_timeout: Duration) -> Self {
+    fn over(settings: Arc<KafkaSettings>, lease_timeout: Duration, writes: bool) -> Self {
         let place = format!("{}@{}", settings.table_topic(), settings.brokers);
-        Self { place, settings, lease_timeout, asker: OnceCell::new() }
+        let (asker, prepared) = (OnceCell::new(), watch::Sender::new(false));
+        Self { place, settings, lease_timeout, asker, writes, prepared }
     }
 
     /// Whether anything was ever written to it.
@@ -105,12 +139,10 @@ impl KafkaTable {
 }
 
 /// Finds or makes a topic and checks it.
-async fn prepare(wanted: &Wanted<'_>) -> Result<Arc<Asker>, KafkaOpenError> {
-    let asker = Asker::new(wanted.settings, wanted.topic.clone());
-    let asker = Arc::new(asker.map_err(|error| KafkaOpenError::Client(error.to_string()))?);
-    let seen = topic::find_or_create(wanted, &asker, wanted.settings.create).await?;
-    topic::verify(wanted, &seen).await?;
-    Ok(asker)
+async fn prepare(wanted: &Wanted<'_>) -> Result<(), KafkaOpenError> {
+    let asker = asker_of(wanted.settings, wanted.topic.clone())?;
+    let seen = topic::find_or_create(wanted, &asker, wanted.settings.creates()).await?;
+    topic::verify(wanted, &seen).await
 }
 
 impl Table for KafkaTable {

@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::time::Instant;
 
+use crate::client::Context;
 use crate::consumer::{Consumer, Event, consumer_config, position};
 use crate::metrics;
 use crate::settings::KafkaSettings;
@@ -46,7 +47,7 @@ impl KafkaTableReader {
             .set("isolation.level", "read_committed")
             // The end of a topic that ends in a transaction's mark is told of only after a fetch that waited in vain.
             .set("fetch.wait.max.ms", "50");
-        let consumer = Consumer::of(&config, settings.table_topic(), take)?;
+        let consumer = Consumer::of(&config, Context::new(settings), settings.table_topic(), take)?;
         consumer.assign(next)?;
         Ok(Self { place, consumer, next, end, at_end: next >= end, fault: None })
     }

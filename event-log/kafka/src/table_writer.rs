@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use headwater_log::{TableError, TableRecord, TableWriter};
 use rdkafka::ClientConfig;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
@@ -71,7 +71,8 @@ struct Transactional {
 
 impl Transactional {
     fn open(settings: &KafkaSettings) -> Result<Self, TableError> {
-        let client = producer_config(settings).create_with_context(Quiet::default());
+        let client = producer_config(settings)
+            .create_with_context(Quiet { context: Context::new(settings) });
         let client = client.map_err(|error| TableError::Failed(error.to_string()))?;
         let opened = Self { client: Some(client) };
         opened.until(settings, |client, left| client.init_transactions(left))?;
@@ -182,6 +183,15 @@ struct Quiet {
 }
 
 impl ClientContext for Quiet {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(
+        &self,
+        config: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.context.generate_oauth_token(config)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.context.log(level, facility, message);
     }

@@ -8,8 +8,8 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, Top
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::time::Instant;
 
-use crate::asker::{Asker, Seen};
-use crate::client::{Context, bury, config};
+use crate::asker::{Asker, NotSeen, Seen};
+use crate::client::{Context, bury, config, refused};
 use crate::error::KafkaOpenError;
 use crate::policy::{self, Facts, Wanted};
 use crate::settings::KafkaSettings;
@@ -61,10 +61,15 @@ pub(crate) async fn look(
     asker: &Arc<Asker>,
 ) -> Result<Seen, KafkaOpenError> {
     let waited = settings.connect_timeout;
-    Arc::clone(asker).look(waited).await.map_err(|detail| KafkaOpenError::Unreachable {
-        brokers: settings.brokers.clone(),
-        detail,
-        waited,
+    let brokers = || settings.brokers.clone();
+    Arc::clone(asker).look(waited).await.map_err(|not_seen| match not_seen {
+        NotSeen::Silent(detail) => {
+            KafkaOpenError::Unreachable { brokers: brokers(), detail, waited }
+        }
+        NotSeen::Distrust(detail) => KafkaOpenError::Distrust { brokers: brokers(), detail },
+        NotSeen::Denied(detail) => {
+            KafkaOpenError::Denied { topic: asker.topic().to_owned(), detail }
+        }
     })
 }
 
@@ -75,10 +80,15 @@ pub(crate) async fn look(
 pub(crate) async fn verify(wanted: &Wanted<'_>, seen: &Seen) -> Result<(), KafkaOpenError> {
     let topic = wanted.topic.clone();
     let describe = |detail| KafkaOpenError::Describe { topic: topic.clone(), detail };
-    let configs = describe_configs(wanted).await.map_err(describe)?;
     let (partitions, copies) = seen.topic.unwrap_or_default();
-    let facts = Facts { brokers: seen.brokers.clone(), partitions, copies, configs };
-    let faults = policy::faults(wanted, &facts);
+    let mut facts =
+        Facts { brokers: seen.brokers.clone(), partitions, copies, configs: BTreeMap::new() };
+    let faults = if wanted.settings.verify {
+        facts.configs = describe_configs(wanted).await.map_err(describe)?;
+        policy::faults(wanted, &facts)
+    } else {
+        policy::faults_of_shape(wanted, &facts)
+    };
     if faults.is_empty() { Ok(()) } else { Err(KafkaOpenError::WrongTopic { topic, faults }) }
 }
 
@@ -90,8 +100,8 @@ struct Admin {
 
 impl Admin {
     fn new(settings: &KafkaSettings) -> Result<Self, String> {
-        let client = config(settings, "setup").create_with_context(Context::default());
-        let client = client.map_err(|error| error.to_string())?;
+        let client = config(settings, "setup").create_with_context(Context::new(settings));
+        let client = client.map_err(|error| refused(settings, &error))?;
         let timeout = Some(settings.connect_timeout);
         let options = AdminOptions::new().request_timeout(timeout).operation_timeout(timeout);
         Ok(Self { client: Some(client), options })

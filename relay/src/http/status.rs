@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use headwater_api::{LogBody, StatusBody, Time};
-use headwater_replica::Phase;
+use headwater_api::{AlarmBody, LogBody, StatusBody, Time};
+use headwater_replica::{AlarmKind, Phase};
 use headwater_server::{ApiResult, NoQuery, Query, stamp};
 use http::HeaderMap;
 
@@ -20,12 +20,15 @@ use crate::relay::Desk;
 pub(crate) async fn get(State(desk): State<Arc<Desk>>, _: Query<NoQuery>) -> ApiResult<Response> {
     let (view, relay) = (desk.view()?, &desk.relay);
     let status = relay.replica.status();
+    let other = || relay.other_alarm.as_ref().and_then(|other| other());
+    let alarm = status.alarm.clone().or_else(other);
     let (head, totals) = (view.head(), view.totals());
+    let identity = relay.log.identity();
     let log = LogBody {
-        kind: relay.log.kind.to_owned(),
+        kind: identity.kind.to_owned(),
         position: view.position().0,
-        place: Some(relay.log.place.clone()),
-        cluster_id: relay.log.cluster_id.clone(),
+        place: Some(identity.place.clone()),
+        cluster_id: identity.cluster_id.clone(),
     };
     let body = StatusBody {
         stream: relay.stream.clone(),
@@ -42,10 +45,22 @@ pub(crate) async fn get(State(desk): State<Arc<Desk>>, _: Query<NoQuery>) -> Api
         lag_revisions: status.lag_revisions,
         last_commit_at: (head.revision > 0).then_some(Time(head.at_ms)),
         phase: phase(status.phase).to_owned(),
+        alarm: alarm
+            .map(|alarm| AlarmBody { kind: kind(alarm.kind).to_owned(), detail: alarm.detail }),
     };
     let mut answer = HeaderMap::new();
     stamp(&mut answer, head.revision, head.stream_id);
     Ok((answer, axum::Json(body)).into_response())
+}
+
+fn kind(kind: AlarmKind) -> &'static str {
+    match kind {
+        AlarmKind::NotOnThisLog => "not_on_this_log",
+        AlarmKind::Undecodable => "undecodable",
+        AlarmKind::Divergence => "divergence",
+        AlarmKind::LogDamaged => "log_damaged",
+        AlarmKind::WrongSource => "wrong_source",
+    }
 }
 
 fn phase(phase: Phase) -> &'static str {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use headwater_client::Client;
-use headwater_log::{Log, MemoryLog};
+use headwater_log::MemoryLog;
 use headwater_relay::Relay;
 use headwater_replica::{Follow, Replica, Settings};
 use headwater_schemas::Change;
@@ -44,7 +44,7 @@ impl World {
         let (replica, keeper) = Replica::new(settings, Follow::Log(Arc::new(log.clone())), None);
         tokio::spawn(keeper.run(stop.clone()));
         replica.caught_up().await.unwrap();
-        let mut relay = Relay::new(replica.clone(), log.identity().clone(), "default");
+        let mut relay = Relay::new(replica.clone(), Arc::new(log.clone()), "default");
         let wanted = Arc::new(AtomicUsize::new(0));
         let counted = wanted.clone();
         relay.request_image = Some(Arc::new(move || {
