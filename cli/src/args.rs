@@ -46,6 +46,9 @@ pub(crate) enum Command {
     /// Compare the table of a stream on Kafka (the topic STREAM.config) with its state, or mend it
     #[command(subcommand)]
     Topic(TopicCommand),
+    /// Check brokers, topic, rights, clocks, servers and disk, and say how to mend what is wrong
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(Doctor),
 }
 
 /// What an operator does about a stream. Each works on the log, with the settings of its servers.
@@ -126,6 +129,28 @@ pub(crate) struct Rebuild {
     pub(crate) from: PathBuf,
     #[command(flatten)]
     pub(crate) mender: Mender,
+}
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  headwater doctor
+  headwater doctor --kafka broker-1:9092 --stream prod --server http://publisher-1:7070 --server http://publisher-2:7070
+  headwater doctor --config /etc/headwater/headwater.toml --json
+
+It writes nothing to the log. A check that failed makes the exit status 1; warnings do not.";
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// A server to check; repeatable. They are also compared with each other [default: http://127.0.0.1:7070, unless
+    /// --kafka is given]
+    #[arg(long = "server", env = "HEADWATER_SERVER", value_name = "URL", value_delimiter = ',')]
+    pub(crate) servers: Vec<String>,
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What a server would be started with
+    #[command(flatten)]
+    pub(crate) flags: ServerFlags,
 }
 
 const SERVE_EXAMPLES: &str = "\

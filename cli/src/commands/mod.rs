@@ -1,6 +1,7 @@
 //! The commands of a user, a file each: ask a server, print.
 
 mod delete;
+mod doctor;
 mod get;
 mod import;
 mod list;
@@ -28,6 +29,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Status(args) => status::run(args).await,
         Command::Stream(command) => stream::run(command).await,
         Command::Topic(command) => topic::run(command).await,
+        Command::Doctor(args) => doctor::run(args).await,
         Command::Serve(_) | Command::Publisher(_) | Command::Snapshotter(_) => Ok(()),
     }
 }
