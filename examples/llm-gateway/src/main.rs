@@ -28,14 +28,15 @@ const NAMESPACE: &str = "llm.models";
 /// Answers GET /models/{name} from the namespace llm.models.
 #[derive(Debug, Parser)]
 struct Args {
-    /// The Headwater server to follow
+    /// The Headwater server to follow; repeatable: the next one is taken when one is gone
     #[arg(
         long,
         env = "HEADWATER_SERVER",
         value_name = "URL",
+        value_delimiter = ',',
         default_value = "http://127.0.0.1:7070"
     )]
-    relay: String,
+    relay: Vec<String>,
     /// Where to answer
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -57,7 +58,9 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut config = headwater::Client::builder().relay(args.relay).namespaces([NAMESPACE]);
+    let mut config =
+        args.relay.into_iter().fold(headwater::Client::builder(), headwater::Builder::relay);
+    config = config.namespaces([NAMESPACE]);
     if let Some(dir) = args.cache {
         config = config.cache_dir(dir);
     }
