@@ -79,7 +79,10 @@ pub(crate) async fn run(settings: Settings, role: Role) -> Result<(), Failure> {
 async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
     let metrics = recorder::install()?;
     let listener = headwater_server::bind(&settings.listen).await.map_err(Failure::failed)?;
-    let open = OpenLog::open(settings, role).await?;
+    let mut replica_settings = settings.replica();
+    let followed_before = replica_settings.holds_state();
+    // Where a stream was followed before, a topic that is absent was deleted, or is another cluster's to make.
+    let open = OpenLog::open(settings, role, !followed_before).await?;
     let (log, stops, mut tasks) = (open.log(), Stops::default(), Tasks::default());
 
     let images = settings.image_store()?;
@@ -90,9 +93,7 @@ async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
         return Err(Failure::failed(why)
             .hint("name the bucket (s3://…) or the directory (file:///…) behind it"));
     }
-    let mut replica_settings = settings.replica();
     replica_settings.image_stores.extend(images.clone());
-    let followed_before = replica_settings.holds_state();
     let (observer, seen) = mpsc::channel(SEEN_STEPS);
     let observer = (role != Role::Snapshotter).then_some(observer);
     let (replica, mut keeper) = Replica::new(replica_settings, Follow::Log(log.clone()), observer);

@@ -17,20 +17,23 @@ use crate::settings::Settings;
 
 pub(super) async fn run(command: Stream) -> Result<(), Failure> {
     match command {
-        Stream::Show(args) => on_log(&args, async |log| show(log, args.json).await).await,
-        Stream::Adopt(args) => on_log(&args.mender, async |log| adopt(log, &args).await).await,
-        Stream::Resume(args) => on_log(&args, async |log| resume(log, &args).await).await,
+        Stream::Show(args) => on_log(&args, false, async |log| show(log, args.json).await).await,
+        Stream::Adopt(args) => {
+            on_log(&args.mender, false, async |log| adopt(log, &args).await).await
+        }
+        Stream::Resume(args) => on_log(&args, false, async |log| resume(log, &args).await).await,
         Stream::Rebuild(args) => rebuild(&args).await,
     }
 }
 
-/// Opens the log of the settings, and leaves it tidy.
+/// Opens the log of the settings, and leaves it tidy. `create`: whether its topic may be made.
 async fn on_log(
     mender: &Mender,
+    create: bool,
     work: impl AsyncFnOnce(&dyn Log) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let settings = Settings::load(&mender.server)?;
-    let open = OpenLog::open(&settings, Role::Publisher).await?;
+    let open = OpenLog::open(&settings, Role::Publisher, create).await?;
     open.reach().await?;
     let log: Arc<dyn Log> = open.log();
     let done = work(log.as_ref()).await;
@@ -106,7 +109,7 @@ async fn rebuild(args: &Rebuild) -> Result<(), Failure> {
         Failure::failed(format_args!("no state can be read from {}", args.from.display()))
             .hint(reasons.join("\n"))
     })?;
-    on_log(&args.mender, async |log| {
+    on_log(&args.mender, true, async |log| {
         let rebuilt = mend::rebuild(log, &view, &hand(&args.mender)).await.map_err(failed)?;
         let from = rebuilt.supersedes;
         let text = format!(

@@ -21,10 +21,16 @@ pub(crate) enum OpenLog {
 }
 
 impl OpenLog {
-    /// Opens the log, and the table beside it. Those on Kafka need not be there yet: see [`Self::connect`].
-    pub(crate) async fn open(settings: &Settings, role: Role) -> Result<Self, Failure> {
+    /// Opens the log, and the table beside it. Those on Kafka need not be there yet: see [`Self::connect`]. `create`:
+    /// whether the log's topic may be made.
+    pub(crate) async fn open(
+        settings: &Settings,
+        role: Role,
+        create: bool,
+    ) -> Result<Self, Failure> {
         if let Some(kafka) = settings.kafka_log() {
             let table = table_of(settings, kafka.clone(), role)?;
+            let kafka = KafkaSettings { create: kafka.create && create, ..kafka };
             let late = match role {
                 Role::Snapshotter => LateKafkaLog::read_only(kafka),
                 Role::Serve | Role::Publisher => LateKafkaLog::new(kafka),

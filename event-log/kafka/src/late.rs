@@ -63,10 +63,11 @@ impl LateKafkaLog {
         self.log.get_or_try_init(open).await
     }
 
-    /// Whether trying again can help without anybody mending anything on this side. A topic that is absent is made
-    /// by whoever writes to it.
+    /// Whether trying again can help without anybody mending anything on this side. A topic that is absent and that
+    /// this process may not make is awaited: somebody else makes it, or gives it back.
     pub fn can_mend(&self, error: &KafkaOpenError) -> bool {
-        let awaited = !self.writes && matches!(error, KafkaOpenError::NoTopic { .. });
+        let makes = self.writes && self.settings.create;
+        let awaited = !makes && matches!(error, KafkaOpenError::NoTopic { .. });
         awaited || error.is_retryable()
     }
 }
