@@ -311,7 +311,10 @@ impl Follower {
     }
 }
 
-fn open(dir: &Path) -> Result<(Arc<Store>, Option<Place>, Option<Lineage>), StoreError> {
+/// The rows, where they stand, and what they know of an earlier stream.
+type Opened = (Arc<Store>, Option<Place>, Option<Lineage>);
+
+fn open(dir: &Path) -> Result<Opened, StoreError> {
     let store = Store::open(dir)?;
     let (place, succession) = (store.rows().place()?, store.rows().succession()?);
     Ok((Arc::new(store), place, succession))

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::{FutureExt, StreamExt};
 use headwater_schemas::{Position, Record};
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{ClientConfig, Offset, Timestamp, TopicPartitionList};
 
@@ -139,6 +139,17 @@ pub(crate) fn consumer_config(settings: &KafkaSettings) -> ClientConfig {
         .set("queued.max.messages.kbytes", "4096")
         .set("queued.min.messages", "10000");
     config
+}
+
+/// Whether an error says nothing of what is read: it is of one connection of several, or one that is made again by
+/// itself; or of a right to the group, of which a reader is no member.
+pub(crate) fn is_no_news(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::Resolve
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+    )
 }
 
 /// Where an offset stands.

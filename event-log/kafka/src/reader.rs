@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::asker::Asker;
 use crate::client::blocking;
-use crate::consumer::{Consumer, Event};
+use crate::consumer::{Consumer, Event, is_no_news};
 use crate::metrics;
 use crate::settings::KafkaSettings;
 use crate::standing::Standing;
@@ -139,13 +139,7 @@ impl KafkaReader {
     fn trouble(&mut self, error: &KafkaError) {
         let detail = self.consumer.last_error().unwrap_or_else(|| error.to_string());
         match error.rdkafka_error_code() {
-            // One connection of several, or one that is made again by itself: its end is no news.
-            // And a reader is in nobody's group, so that it needs no right to its name.
-            Some(
-                RDKafkaErrorCode::BrokerTransportFailure
-                | RDKafkaErrorCode::Resolve
-                | RDKafkaErrorCode::GroupAuthorizationFailed,
-            ) => {
+            Some(code) if is_no_news(code) => {
                 tracing::debug!(log = %self.identity.place, detail, "a connection ended");
             }
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {

@@ -12,7 +12,7 @@ use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::time::Instant;
 
 use crate::client::Context;
-use crate::consumer::{Consumer, Event, consumer_config, position};
+use crate::consumer::{Consumer, Event, consumer_config, is_no_news, position};
 use crate::metrics;
 use crate::settings::KafkaSettings;
 
@@ -104,8 +104,7 @@ impl KafkaTableReader {
     fn trouble(&mut self, error: &KafkaError) {
         let detail = self.consumer.last_error().unwrap_or_else(|| error.to_string());
         self.fault = match error.rdkafka_error_code() {
-            // One connection of several, or one that is made again by itself.
-            Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve) => return,
+            Some(code) if is_no_news(code) => return,
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
                 Some(ReadError::OutOfRange { position: self.next, detail })
             }
