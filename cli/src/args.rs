@@ -74,7 +74,10 @@ commit there that says so. What was acknowledged behind that revision is given u
 still serves it, and put it again.
 
 Servers and services that were at the adopted revision follow by themselves, within a minute. Others stay on their \
-last good state and alarm: give them an empty cache directory.
+last good state and alarm: give them an empty cache directory. Let nobody write in between: a publisher with an empty \
+disk would, and what it wrote stands where the others could follow. Revisions behind the adopted one are given again: \
+clients must not use ETags, cursors or revisions of the time that was lost. An image of that time that is all a shelf or \
+bucket announces, with no server left that knows it, must be removed by hand (latest.json).
 
 An embedded log is its server's own: stop the server first.
 

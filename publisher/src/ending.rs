@@ -106,7 +106,9 @@ impl WriterTask {
             pending.filter(|pending| pending.job.waiter.is_some()).map(|it| it.handed_at).next();
         let waiting = self.waiting.first_key_value().map(|(_, job)| job.arrived);
         let parked = self.parked.iter().map(|parked| parked.job.arrived).min();
-        let held = self.hold_until.max(self.turn.until()).filter(|_| !self.waiting.is_empty());
+        let held = self.hold_until.max(self.turn.until());
+        // One that is past has ended: what still waits then waits for something else.
+        let held = held.filter(|until| *until > now && !self.waiting.is_empty());
         let ask = self.ender.retry_at.filter(|_| !self.parked.is_empty());
         let late = [open, waiting, parked].into_iter().flatten().map(|at| at + patience);
         let due = [

@@ -161,6 +161,6 @@ impl WriterTask {
     }
 }
 
-fn knows_our_schema(view: &View) -> bool {
+pub(crate) fn knows_our_schema(view: &View) -> bool {
     view.get(SCHEMAS_NAMESPACE, commit_fingerprint().key().as_str()).is_some()
 }

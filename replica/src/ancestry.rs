@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use headwater_schemas::{Hash, Head, Point, StreamId};
 use serde::{Deserialize, Serialize};
@@ -111,7 +112,9 @@ impl Ancestry {
     /// # Errors
     /// The disk's; what was kept before stays.
     pub(crate) fn keep(&self, dir: &Path) -> io::Result<()> {
-        let temporary = dir.join(format!(".ancestry.{}.hw-tmp", std::process::id()));
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let temporary = dir.join(format!(".ancestry.{process}.{number}.hw-tmp"));
         let mut file = File::create(&temporary)?;
         file.write_all(&serde_json::to_vec(self)?)?;
         file.sync_all()?;

@@ -25,6 +25,16 @@ pub enum Step {
     },
 }
 
+/// A record that continues the chain and cannot be read. It has its place: no other record on the same parent does, or
+/// builds that can read it would be on another chain.
+#[derive(Debug, Clone)]
+struct Blocked {
+    record: Record,
+    hash: Hash,
+    /// Whether something other than the word that skips it stands behind it: then it is read by somebody, and counts.
+    followed: bool,
+}
+
 /// A record that could not be read, and the one that goes on behind it.
 #[derive(Debug)]
 pub struct Resumed {
@@ -69,8 +79,8 @@ pub struct Chain {
     head: Head,
     totals: Totals,
     codec: Codec,
-    /// The record that continues the chain and cannot be read: only an operator's word leads past it.
-    blocked: Option<Record>,
+    /// What continues the chain and cannot be read: only an operator's word leads past it.
+    blocked: Option<Blocked>,
 }
 
 impl Chain {
@@ -122,7 +132,7 @@ impl Chain {
 
     /// The record that continues the chain and cannot be read, if the chain has met one.
     pub fn blocked(&self) -> Option<&Record> {
-        self.blocked.as_ref()
+        self.blocked.as_ref().map(|blocked| &blocked.record)
     }
 
     /// Forgets that record: it is met again, if it is still in the log.
@@ -132,9 +142,8 @@ impl Chain {
 
     /// The head that the unreadable record would lead to.
     pub fn behind_blocked(&self) -> Option<Head> {
-        let record = self.blocked.as_ref()?;
-        let (revision, hash) = (self.head.revision + 1, Hash::of(&record.bytes));
-        Some(Head { revision, hash, ..self.head })
+        let hash = self.blocked.as_ref()?.hash;
+        Some(Head { revision: self.head.revision + 1, hash, ..self.head })
     }
 
     /// Judges one record: `accept`, decode, `fold`. The head moves when it is accepted.
@@ -156,13 +165,16 @@ impl Chain {
             return Ok(Step::Ignored { hash, revision: None });
         };
         let revision = frozen.revision;
-        if !accept(&self.head, &frozen) {
+        let ignored = Step::Ignored { hash, revision: Some(revision) };
+        if self.blocked.as_ref().is_some_and(|blocked| blocked.hash != hash) {
             let resumed = self.resume(&frozen, bytes, hash, lookup)?;
-            let ignored = Step::Ignored { hash, revision: Some(revision) };
             return Ok(resumed.map_or(ignored, |resumed| Step::Resumed(Box::new(resumed))));
         }
+        if !accept(&self.head, &frozen) {
+            return Ok(ignored);
+        }
         let commit = self.codec.decode(bytes).map_err(|error| {
-            self.blocked = Some(record.clone());
+            self.blocked = Some(Blocked { record: record.clone(), hash, followed: false });
             Stop::Undecodable { revision, error }
         })?;
         if matches!(Word::of(&commit), Some(Word::Skips(_))) {
@@ -183,11 +195,16 @@ impl Chain {
         let Some(behind) = self.behind_blocked().filter(|behind| accept(behind, frozen)) else {
             return Ok(None);
         };
-        let Ok(commit) = self.codec.decode(bytes) else { return Ok(None) };
-        if Word::of(&commit) != Some(Word::Skips(Point::from(&behind))) {
+        let Some(blocked) = self.blocked.as_mut().filter(|blocked| !blocked.followed) else {
             return Ok(None);
-        }
-        let Some(record) = self.blocked.take() else { return Ok(None) };
+        };
+        let word = Word::Skips(Point::from(&behind));
+        let commit = self.codec.decode(bytes).ok();
+        let Some(commit) = commit.filter(|commit| Word::of(commit) == Some(word)) else {
+            blocked.followed = true;
+            return Ok(None);
+        };
+        let record = blocked.record.clone();
         let Ok(unreadable) = Frozen::read(&record.bytes) else { return Ok(None) };
         let skipped = unread(&unreadable, self.head.at_ms, self.totals.digest());
         let nothing = self.fold(&skipped, behind.hash, |_, _| None)?;

@@ -241,6 +241,12 @@ impl Core {
     pub(crate) async fn reset(&mut self, view: View, source: Source) -> Result<(), SchemaError> {
         let schemas = view.entries(SCHEMAS_NAMESPACE, "", None);
         let chain = Chain::at(*view.head(), view.totals().clone(), schemas)?;
+        // Past the commit that accepts what diverged, its word stands in the state.
+        let accepted = view.accepted();
+        self.diverged.take_if(|(last, _)| accepted.is_some_and(|upto| last.revision <= upto));
+        if self.diverged.is_none() {
+            self.cache_again();
+        }
         let era = self.view().map_or(0, |view| view.era()).max(view.era());
         let view = Arc::new(view.in_era(era));
         self.took(source);
@@ -286,6 +292,10 @@ impl Core {
                 Ok(Taken::Marker)
             }
             Step::Ignored { hash, revision } => {
+                if ahead.blocked().is_some() {
+                    // What stands behind the unreadable record is remembered.
+                    self.state = Some((ahead, view.clone()));
+                }
                 if !self.was_read(record.position) {
                     self.shared.account().ignored += 1;
                     measure::ignored();
@@ -350,8 +360,8 @@ impl Core {
     }
 
     /// The state was taken anew, or cannot be: a divergence at the next commit is its writer's.
-    pub(crate) fn rebuilt(&mut self, failed: Option<String>) {
-        self.rebuilt_for = self.head().map(|head| head.revision + 1);
+    pub(crate) fn rebuilt(&mut self, divergence: &Divergence, failed: Option<String>) {
+        self.rebuilt_for = Some(divergence.revision());
         self.not_rebuilt = failed;
     }
 

@@ -44,8 +44,8 @@ enum Ended {
     Refused(#[from] Refusal),
     #[error("{detail}")]
     NotOnThisLog { detail: String, searched: Duration },
-    #[error("an operator leads on from {0:?}")]
-    LedOn(Point),
+    #[error("an operator leads on from {point:?}")]
+    LedOn { point: Point, lost: String, searched: Duration },
     #[error("{detail}")]
     Trimmed { oldest: u64, detail: String, searched: Duration },
 }
@@ -108,8 +108,7 @@ pub(crate) async fn follow(core: &mut Core, log: &dyn Log, table: Option<&dyn Ta
             Ended::Refused(Refusal::Stop(stop)) => stopped(core, &stop).await,
             Ended::Trimmed { oldest, detail, searched: took } => {
                 // Only an image that this log itself vouches for leads over what was deleted.
-                match bootstrap::from_image(core, Against::Log(log), oldest.saturating_sub(1)).await
-                {
+                match bootstrap::from_image(core, Against::Log(log), oldest).await {
                     Ok(()) => core.mended(&[AlarmKind::NotOnThisLog]).await,
                     Err(error) => {
                         searched = Some(took);
@@ -118,16 +117,20 @@ pub(crate) async fn follow(core: &mut Core, log: &dyn Log, table: Option<&dyn Ta
                     }
                 }
             }
-            Ended::LedOn(point) => match succeed(core, log, point).await {
+            Ended::LedOn { point, lost, searched: took } => match succeed(core, log, point).await {
                 Ok(()) => continue,
-                Err(error) => core.error(format!("the chain that an operator leads on: {error}")),
+                Err(NotRebuilt::Unread(error)) => core.error(error.to_string()),
+                Err(NotRebuilt::ForGood(error)) => {
+                    searched = Some(took);
+                    core.alarm(AlarmKind::NotOnThisLog, format!("{lost} ({error})")).await;
+                }
             },
             Ended::Refused(Refusal::Diverged(divergence)) => {
                 core.error(format!("{divergence}; building the state anew from the log"));
                 match rebuild(core, log).await {
-                    Ok(()) => core.rebuilt(None),
+                    Ok(()) => core.rebuilt(&divergence, None),
                     // There is nothing better than what we have.
-                    Err(NotRebuilt::ForGood(error)) => core.rebuilt(Some(error)),
+                    Err(NotRebuilt::ForGood(error)) => core.rebuilt(&divergence, Some(error)),
                     Err(error @ NotRebuilt::Unread(_)) => {
                         core.error(format!("the state could not be built anew: {error}"));
                         tokio::time::sleep(pause).await;
@@ -260,19 +263,14 @@ impl Session<'_> {
         if matches!(self.looking, Looking::AtHint | Looking::Everywhere) {
             return LOOK_WAIT;
         }
-        let recheck = self.recheck_every().saturating_sub(self.proved_at.elapsed());
+        let recheck = RECHECK_EVERY.saturating_sub(self.proved_at.elapsed());
         let doubt =
             self.doubt_since.map_or(READ_WAIT, |since| DOUBT_AFTER.saturating_sub(since.elapsed()));
         recheck.min(doubt).clamp(Duration::from_millis(10), READ_WAIT)
     }
 
-    /// A record that cannot be read may be taken out of the log, or back with it.
-    fn recheck_every(&self) -> Duration {
-        if self.core.is_blocked() { DOUBT_AFTER } else { RECHECK_EVERY }
-    }
-
     fn in_doubt(&self) -> bool {
-        self.proved_at.elapsed() >= self.recheck_every()
+        self.proved_at.elapsed() >= RECHECK_EVERY
             || self.doubt_since.is_some_and(|since| since.elapsed() >= DOUBT_AFTER)
     }
 
@@ -382,20 +380,17 @@ impl Session<'_> {
     }
 
     fn lost(&self) -> Ended {
-        if let Some(point) = self.led_on_from {
-            return Ended::LedOn(point);
-        }
         let place = &self.reader.identity().place;
         let searched = self.search_since.elapsed();
         if let (Some(head), Some(oldest)) = (self.core.head(), self.oldest)
             && oldest > head.revision
+            && self.led_on_from.is_none()
         {
             let detail = format!(
                 "the log {place} begins at revision {oldest} of our stream: what came before was deleted, the record of \
                  our revision {} with it, and no image of revision {} or later is to be had. Nothing is applied; the last \
                  good state is served. Point to where images are (--image-store), or start a snapshotter that has its rows.",
-                head.revision,
-                oldest - 1
+                head.revision, oldest
             );
             return Ended::Trimmed { oldest, detail, searched };
         }
@@ -408,7 +403,10 @@ impl Session<'_> {
                 head.revision, head.hash, head.stream_id
             )
         });
-        Ended::NotOnThisLog { detail, searched }
+        match self.led_on_from {
+            Some(point) => Ended::LedOn { point, lost: detail, searched },
+            None => Ended::NotOnThisLog { detail, searched },
+        }
     }
 }
 

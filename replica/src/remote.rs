@@ -87,10 +87,10 @@ pub(crate) async fn follow(core: &mut Core, relays: &[Client]) {
             Ended::Refused(Refusal::Stop(stop)) => {
                 core.alarm(AlarmKind::Undecodable, stop.to_string()).await
             }
-            Ended::Refused(Refusal::Diverged(_)) => match anew(core, relay).await {
+            Ended::Refused(Refusal::Diverged(divergence)) => match anew(core, relay).await {
                 // There is nothing better than what we have: should the commit diverge again, its writer was wrong.
                 Ok(()) | Err(Ended::NoNewer { .. }) => {
-                    core.rebuilt(None);
+                    core.rebuilt(divergence, None);
                 }
                 Err(error) => core.error(error.at(relay)),
             },
@@ -124,10 +124,12 @@ async fn succeed(core: &mut Core, relay: &Client, succession: Succession) -> Res
     let manifest: Manifest = relay.image_manifest().await?;
     manifest.check().map_err(|error| Ended::Image(error.to_string()))?;
     let (image, at_least) = (manifest.revision, succession.since);
-    if image < at_least {
+    // An image of the chain that was left would lead back on it.
+    let led =
+        manifest.succession.is_some_and(|it| it.since == at_least && it.from == succession.from);
+    if image < at_least || !led {
         return Err(Ended::NoNewer { image, at_least });
     }
-    // An image of the chain that was left would lead back on it.
     relay.stream(image, manifest.hash, core.settings.namespaces.as_deref()).await?;
     let mapped =
         bootstrap::download(&Store::relay(relay.clone()), manifest, &core.settings).await?;
@@ -141,6 +143,8 @@ async fn session(core: &mut Core, relay: &Client) -> Result<std::convert::Infall
     if core.view().is_none() {
         bootstrap::from_image(core, Against::Relay(relay), 0).await?;
     }
+    // What could not be read may be gone: it comes again if it is still there.
+    core.unblock();
     let mut stream = match open(core, relay).await {
         Err(Ended::Client(ClientError::Problem(problem)))
             if problem.code == Code::RevisionCompacted =>

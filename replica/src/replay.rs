@@ -123,6 +123,18 @@ impl Replayed {
     }
 }
 
+impl Replayed {
+    /// Reads on to the log's end.
+    ///
+    /// # Errors
+    /// [`ReplayError`].
+    pub async fn go_on(&mut self, log: &dyn Log) -> Result<(), ReplayError> {
+        let mut reader = log.reader().await?;
+        reader.seek(Seek::At(self.next)).await?;
+        self.read_on(reader.as_mut(), |_| false).await
+    }
+}
+
 /// Folds a log from its genesis to its end, or to the first head for which `done` holds.
 ///
 /// # Errors

@@ -47,8 +47,8 @@ pub enum AlarmKind {
     /// An accepted commit cannot be decoded or understood.
     Undecodable,
     /// An accepted commit does not fit the state it was folded into. The fold counts and is served; publishers stop
-    /// writing. While it stands the cache stays before that commit, so a process started anew meets it again: an
-    /// operator resumes by giving it an image of a later revision and an empty cache directory.
+    /// writing. While it stands the cache stays before that commit, so a process started anew meets it again, until an
+    /// operator accepts it with `headwater stream resume`.
     Divergence,
     /// The log itself is damaged.
     LogDamaged,

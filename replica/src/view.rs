@@ -103,6 +103,15 @@ impl View {
         Word::succession(self.entries(STREAM_NAMESPACE, "", None))
     }
 
+    /// Up to which revision an operator has accepted commits that do not fit their state.
+    pub(crate) fn accepted(&self) -> Option<u64> {
+        let mut words = self.entries(STREAM_NAMESPACE, "", None);
+        words.find_map(|(key, entry)| match Word::of_entry(key, entry) {
+            Some(Word::Accepts(point)) => Some(point.revision),
+            _ => None,
+        })
+    }
+
     /// The revision at which the state is whole: of a stream founded from another one's state, whose first commits carry
     /// it over. 0 for any other.
     pub fn whole_at(&self) -> u64 {

@@ -149,6 +149,10 @@ impl Follower {
         let Some(succession) = view.succession().filter(|_| self.replica.alarm().is_none()) else {
             return false;
         };
+        // Rows that are past it are of that chain already: then it is something else that is wrong.
+        if !Lineage::from(succession).is_later_than(self.shared.succession().as_ref()) {
+            return false;
+        }
         let point = succession.word.point();
         let (Some(store), true) = (self.shared.store(), point.stream_id == place.head.stream_id)
         else {
@@ -167,6 +171,8 @@ impl Follower {
         self.shared.set_store(None);
         self.shared.stands(None, false);
         self.shared.led_on(None);
+        // What did not fit is met again, if it is still on the chain.
+        self.shared.accepted(u64::MAX);
         let dir = self.settings.dir.clone();
         let removed = self.blocking(move || Store::destroy(&dir)).await.flatten();
         if let Err(error) = removed {

@@ -6,8 +6,8 @@
 //!  log (catch-up) ─┘   one batch: rows,    └─▶ cut ─▶ prove ─▶ announce ─▶ image shelf
 //!                      totals and place                        └─▶ share: where all readers get it
 //! ```
-//! It never writes to the log. A chain that does not continue stops it at its last good state, with an alarm; nothing
-//! is ever wiped.
+//! It never writes to the log. A chain that does not continue stops it at its last good state, with an alarm; its rows
+//! are given up only where an operator led the stream to another chain, whose log has everything.
 
 mod cut;
 mod follow;

@@ -141,13 +141,15 @@ type Pending = HashMap<(Namespace, Key), Option<Entry>>;
 pub(crate) struct CatchUp {
     pub(crate) chain: Option<Chain>,
     pub(crate) place: Option<Place>,
+    /// Why the commit behind the rows cannot be read, if so.
+    unreadable: Option<String>,
 }
 
 impl CatchUp {
     /// Begins where the rows stand.
     pub(crate) fn new(store: &Store) -> Result<Self, StoreError> {
         let rows = store.rows();
-        Ok(Self { chain: rows.chain()?, place: rows.place()? })
+        Ok(Self { chain: rows.chain()?, place: rows.place()?, unreadable: None })
     }
 
     /// Takes in what continues the chain, ignores the rest, and writes it as one batch.
@@ -160,7 +162,7 @@ impl CatchUp {
         let mut taken = Taken::at(None);
         let mut work = Work::new(store)?;
         for record in records {
-            let judged = match self.judge(&mut work, record, &mut taken) {
+            let judged = match self.judge(&mut work, record) {
                 Ok(judged) => judged,
                 Err(failure) => {
                     // What came before it counts.
@@ -182,6 +184,7 @@ impl CatchUp {
         }
         self.flush(work, steps)?;
         taken.place = self.place;
+        taken.unreadable.clone_from(&self.unreadable);
         Ok(taken)
     }
 
@@ -193,12 +196,7 @@ impl CatchUp {
     }
 
     /// What a record says and does; nothing when it does not continue the chain.
-    fn judge(
-        &mut self,
-        work: &mut Work<'_>,
-        record: &Record,
-        taken: &mut Taken,
-    ) -> Result<Vec<Judged>, Failure> {
+    fn judge(&mut self, work: &mut Work<'_>, record: &Record) -> Result<Vec<Judged>, Failure> {
         let judged = |record: &Record, (commit, folded), before| {
             let record = record.clone();
             Judged { record, commit, folded, before }
@@ -225,12 +223,12 @@ impl CatchUp {
             Ok(Step::Accepted(step)) => Ok(vec![judged(record, *step, before)]),
             Ok(Step::Resumed(resumed)) => {
                 let Resumed { record: unread, skipped, next } = *resumed;
-                taken.unreadable = None;
+                self.unreadable = None;
                 Ok(vec![judged(&unread, skipped, before.clone()), judged(record, next, before)])
             }
             Ok(Step::Marker(_) | Step::Ignored { .. }) => Ok(Vec::new()),
             Err(stop) if chain.blocked().is_some() => {
-                taken.unreadable = Some(stop.to_string());
+                self.unreadable = Some(stop.to_string());
                 Ok(Vec::new())
             }
             Err(stop) => Err(Failure::stop(AlarmKind::Undecodable, stop.to_string())),

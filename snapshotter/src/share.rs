@@ -97,7 +97,7 @@ impl Sharer {
                     continue;
                 }
             }
-            let newer = status.wait_for(|status| status.image_revision > shown);
+            let newer = status.wait_for(|status| status.image_revision != shown);
             // In time or not, it is looked at again; without a sender there is nothing to look at.
             if matches!(tokio::time::timeout(LOOK_EVERY, newer).await, Ok(Err(_))) {
                 return;
@@ -122,10 +122,14 @@ impl Sharer {
     async fn share(&self) -> Result<bool, ShareError> {
         let standing = self.shared.status().borrow().alarm.is_some();
         let Some(ours) = self.shelf.latest_there().filter(|_| !standing) else { return Ok(false) };
+        if self.shared.leaves(&ours) {
+            return Ok(false);
+        }
         if let Some(latest) = self.images.latest().await? {
             let theirs = &latest.manifest;
             // An operator led the stream from one to the other: they are of two chains, as they should be.
-            if !ours.leaves(theirs) && !theirs.leaves(&ours) {
+            let left = self.shared.leaves(theirs) || ours.leaves(theirs) || theirs.leaves(&ours);
+            if !left {
                 self.check_chain(theirs).await?;
             }
             match ours.may_follow(&latest.manifest) {

@@ -102,6 +102,11 @@ impl Shared {
         *self.succession_guard() = succession;
     }
 
+    /// How the rows' chain came about, where an operator led the stream to it.
+    pub(crate) fn succession(&self) -> Option<Lineage> {
+        *self.succession_guard()
+    }
+
     /// Whether an operator led the stream from an image's chain to that of the rows.
     pub(crate) fn leaves(&self, image: &Manifest) -> bool {
         self.succession_guard().is_some_and(|ours| ours.is_later_than(image.succession.as_ref()))

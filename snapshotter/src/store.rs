@@ -128,9 +128,16 @@ impl Store {
         Ok(store)
     }
 
-    /// Removes a store that nobody has open.
+    /// Removes a store: moved away first, so that a crash in between leaves none rather than half of one.
     pub(crate) fn destroy(dir: &Path) -> Result<(), StoreError> {
-        Ok(DB::destroy(&options(), dir)?)
+        let left = dir.with_added_extension("left");
+        let removed = match std::fs::remove_dir_all(&left) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        };
+        let moved = removed.and_then(|()| std::fs::rename(dir, &left));
+        let gone = moved.and_then(|()| std::fs::remove_dir_all(&left));
+        gone.map_err(|error| StoreError::Failed(format!("{}: {error}", dir.display())))
     }
 
     fn check_layout(&self) -> Result<(), StoreError> {

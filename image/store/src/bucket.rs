@@ -13,8 +13,8 @@ use object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::client::{HttpClient, HttpConnector};
 use object_store::path::Path as Key;
 use object_store::{
-    Attribute, Attributes, ClientOptions, Error, GetOptions, GetRange, ObjectStore as _,
-    ObjectStoreExt as _, PutMode, PutOptions, RetryConfig, UpdateVersion,
+    Attribute, Attributes, ClientConfigKey, ClientOptions, Error, GetOptions, GetRange,
+    ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, RetryConfig, UpdateVersion,
 };
 
 use crate::place::{Found, LATEST, Listed, MAX_LATEST_BYTES, Over};
@@ -263,6 +263,13 @@ fn build(bucket: &str, settings: &S3Settings) -> object_store::Result<AmazonS3> 
         builder = builder.with_access_key_id(id).with_secret_access_key(secret);
     }
     let is_https = endpoint.is_none_or(|endpoint| !endpoint.starts_with("http://"));
+    let allowed = said(&builder, AmazonS3ConfigKey::Client(ClientConfigKey::AllowHttp));
+    if !is_https && allowed.as_deref() != Some("true") {
+        // The client's own check is one that this transport does not go through.
+        let why =
+            "an endpoint of http:// sends images in the clear: allow that by s3.allow_http = true";
+        return Err(Error::Generic { store: "S3", source: why.into() });
+    }
     builder.with_http_connector(Transport { is_https }).build()
 }
 

@@ -99,11 +99,13 @@ impl Store {
     ) -> Result<Manifest, StoreError> {
         self.fetch(&ours.name, path).await?;
         let (position, created_at_ms) = (ours.log_position, ours.created_at_ms);
+        // A file does not say how its chain came about; under our name it is ours.
+        let succession = ours.succession;
         let file = path.to_path_buf();
         let verify = move || {
             let image = WireImage::open(&file)?;
             image.verify()?;
-            image.manifest(position, created_at_ms)
+            Ok(Manifest { succession, ..image.manifest(position, created_at_ms)? })
         };
         let verified = tokio::task::spawn_blocking(verify).await;
         Ok(verified.map_err(ImageError::source).flatten()?)

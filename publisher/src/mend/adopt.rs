@@ -33,7 +33,13 @@ pub async fn adopt(log: &dyn Log, revision: u64, hand: &Hand) -> Result<Head, Me
             head.revision, head.hash
         )));
     }
-    let draft = said(&Word::Adopts(Point::from(&head)), view, &head, hand);
+    if let Some(diverged) = replayed.diverged {
+        return Err(MendError::NotSo(format!(
+            "the commit of revision {} does not fit its state: use `headwater stream resume` first",
+            diverged.revision
+        )));
+    }
+    let draft = said(&Word::Adopts(Point::from(&head)), view, &head, hand)?;
     append(log, &draft, &head, view.position()).await?;
     Ok(draft.folded.head)
 }

@@ -18,6 +18,7 @@ use headwater_log::{Appended, Log, ReadError, Seek};
 use headwater_replica::{ReplayError, View};
 use headwater_schemas::{
     Change, Commit, CommitId, Digest, Frozen, Hash, Head, Position, STREAM_NAMESPACE, Word, accept,
+    commit_fingerprint,
 };
 
 pub use adopt::adopt;
@@ -26,6 +27,7 @@ pub use resume::resume;
 
 use crate::draft::{Draft, bare, seal};
 use crate::genesis::FoundError;
+use crate::seen::knows_our_schema;
 
 const READ_WAIT: Duration = Duration::from_secs(1);
 const READ_BYTES: usize = 1024 * 1024;
@@ -76,13 +78,25 @@ pub enum MendError {
 }
 
 /// The commit behind `view` that says `word`.
-fn said(word: &Word, view: &View, head: &Head, hand: &Hand) -> Draft {
+fn said(word: &Word, view: &View, head: &Head, hand: &Hand) -> Result<Draft, MendError> {
     let before = view.get(STREAM_NAMESPACE, word.key()).map(|entry| entry.to_entry());
     drafted(vec![word.change(before.as_ref())], view, head, hand)
 }
 
 /// A commit of these changes behind `head`, to which `view` leads.
-fn drafted(changes: Vec<Change>, view: &View, head: &Head, hand: &Hand) -> Draft {
+fn drafted(
+    changes: Vec<Change>,
+    view: &View,
+    head: &Head,
+    hand: &Hand,
+) -> Result<Draft, MendError> {
+    if !knows_our_schema(view) {
+        return Err(MendError::NotSo(format!(
+            "the stream does not carry this build's commit schema, {}: nobody could read what it wrote. Use the build \
+             that its servers run",
+            commit_fingerprint()
+        )));
+    }
     let commit = Commit {
         actor: hand.actor.as_str().into(),
         reason: hand.reason.clone(),
@@ -90,7 +104,7 @@ fn drafted(changes: Vec<Change>, view: &View, head: &Head, hand: &Hand) -> Draft
         attributes: BTreeMap::from([("tool".to_owned(), "headwater stream".to_owned())]),
         ..bare(head, Digest::default(), new_id(hand), hand.now_ms)
     };
-    seal(commit, view)
+    Ok(seal(commit, view))
 }
 
 fn new_id(hand: &Hand) -> CommitId {

@@ -44,12 +44,14 @@ pub struct Rebuilt {
 pub async fn rebuild(log: &dyn Log, from: &View, hand: &Hand) -> Result<Rebuilt, MendError> {
     let parts = parts(from);
     let supersedes = Point::from(from.head());
+    // Behind everything that the old stream says of itself, whatever this machine's clock shows.
+    let hand = &Hand { now_ms: hand.now_ms.max(from.head().at_ms), ..hand.clone() };
     found(log, (supersedes, parts.len() as u64), hand).await?;
     let mut replayed = begun(log, (supersedes, parts.len() as u64)).await?;
     while let Some(left @ [_, ..]) = parts.get(place(&replayed)..) {
         let before = *replayed.view.head();
         carry(log, &replayed, left, hand).await?;
-        replayed = replay(log, |_| false).await?;
+        replayed.go_on(log).await?;
         if *replayed.view.head() == before {
             return Err(MendError::Overtaken);
         }
@@ -146,7 +148,7 @@ async fn carry(
     let writer = log.writer().ok_or(MendError::ReadOnly)?;
     let (mut view, mut records) = (replayed.view.clone(), Vec::new());
     for part in left.iter().take(AT_ONCE) {
-        let draft = drafted(part.clone(), &view, view.head(), hand);
+        let draft = drafted(part.clone(), &view, view.head(), hand)?;
         view = view.apply(&draft.folded, view.position());
         records.push(draft.record);
     }

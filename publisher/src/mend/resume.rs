@@ -4,7 +4,7 @@ use headwater_log::Log;
 use headwater_replica::replay;
 use headwater_schemas::{Head, Point, Word};
 
-use super::{Hand, MendError, append, said};
+use super::{Hand, MendError, append, first_behind, said};
 
 /// Says of the commit at which the stream stands still that it counts all the same (it was read, and does not fit its
 /// state), or that it changes nothing (it cannot be read). Every replica goes on then. Gives what was said, and the new
@@ -29,7 +29,14 @@ pub async fn resume(log: &dyn Log, hand: &Hand) -> Result<(Word, Head), MendErro
             )));
         }
     };
-    let draft = said(&word, view, &parent, hand);
+    if matches!(word, Word::Skips(_)) && first_behind(log, &parent, at).await?.is_some() {
+        return Err(MendError::NotSo(format!(
+            "somebody could read revision {} and has written behind it: who skipped it now would be on another chain. \
+             Use a build that reads it; or found the stream anew with `headwater stream rebuild`",
+            parent.revision
+        )));
+    }
+    let draft = said(&word, view, &parent, hand)?;
     append(log, &draft, &parent, at).await?;
     Ok((word, draft.folded.head))
 }

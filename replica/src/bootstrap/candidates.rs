@@ -75,7 +75,11 @@ pub(super) async fn candidates(
             Err(why) => passed.push(Passed { label: label(&store, is_relay), is_relay, why }),
         }
     }
-    found.sort_by_key(|(nearness, candidate)| (Reverse(candidate.manifest.revision), *nearness));
+    // Of two chains, the one counts that an operator led the stream to later.
+    let led = |manifest: &Manifest| manifest.succession.map(|it| (it.at_ms, it.since));
+    found.sort_by_key(|(nearness, Candidate { manifest, .. })| {
+        (Reverse((led(manifest), manifest.revision)), *nearness)
+    });
     (found.into_iter().map(|(_, candidate)| candidate).collect(), passed)
 }
 

@@ -100,6 +100,16 @@ impl<'a> Rows<'a> {
         Ok(Word::succession(words).map(Lineage::from))
     }
 
+    /// The revision at which the state is whole: of a stream founded from another one's state. 0 for any other.
+    pub(crate) fn whole_at(&self) -> Result<u64, StoreError> {
+        let entry = self.entry(STREAM_NAMESPACE, "supersedes")?;
+        let word = entry.and_then(|entry| Word::of_entry("supersedes", entry.as_ref()));
+        Ok(match word {
+            Some(Word::Supersedes(_, commits)) => commits,
+            _ => 0,
+        })
+    }
+
     /// The current entry of a key.
     pub(crate) fn entry(&self, namespace: &str, key: &str) -> Result<Option<Entry>, StoreError> {
         let row = self.get(ENTRIES, &keys::entry(namespace, key))?;
