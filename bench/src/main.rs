@@ -20,15 +20,17 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 enum Part {
     /// Put → applied on the embedded log.
     Embedded,
-    /// Put → applied over Kafka.
+    /// Put → applied over one Kafka broker.
     Kafka,
+    /// Put → applied over three Kafka brokers.
+    Cluster,
     /// Durable commits a second.
     Writers,
     /// A large state: image, first read, reads.
     State,
 }
 
-const ALL: [Part; 4] = [Part::State, Part::Embedded, Part::Writers, Part::Kafka];
+const ALL: [Part; 5] = [Part::State, Part::Embedded, Part::Writers, Part::Kafka, Part::Cluster];
 
 /// Times Headwater beside what the machine itself takes.
 #[derive(Debug, Parser)]
@@ -56,6 +58,7 @@ fn main() -> Result<()> {
         match part {
             Part::Embedded => pipeline::embedded(&mut report, args.rounds)?,
             Part::Kafka => pipeline::over_kafka(&mut report, args.rounds)?,
+            Part::Cluster => pipeline::over_cluster(&mut report, args.rounds)?,
             Part::Writers => pipeline::writers(&mut report, args.rounds)?,
             Part::State => {
                 let dir = tempfile::tempdir()?;

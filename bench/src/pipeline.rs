@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use headwater_tests::cluster::Cluster;
 use headwater_tests::process::Headwater;
 
 use crate::http::Connection;
@@ -116,16 +117,26 @@ pub(crate) fn embedded(report: &mut Report, rounds: usize) -> Result<()> {
     Ok(())
 }
 
-/// Put → applied over a Kafka broker, one put and one raw produce → consume in turn.
+/// Put → applied over one Kafka broker.
 pub(crate) fn over_kafka(report: &mut Report, rounds: usize) -> Result<()> {
     let broker = kafka::broker();
-    let bootstrap = broker.bootstrap();
-    let mut raw = kafka::Raw::open(&bootstrap)?;
+    over(report, rounds, "Kafka", &broker.bootstrap())
+}
+
+/// Put → applied over a cluster of three brokers, three copies, two in sync.
+pub(crate) fn over_cluster(report: &mut Report, rounds: usize) -> Result<()> {
+    let cluster = Cluster::full_speed();
+    over(report, rounds, "three brokers", &cluster.bootstrap())
+}
+
+/// One put and one raw produce → consume in turn.
+fn over(report: &mut Report, rounds: usize, what: &str, bootstrap: &str) -> Result<()> {
+    let mut raw = kafka::Raw::open(bootstrap)?;
     raw.warm(20_000)?;
-    let mut line = Line::start(&["--kafka", &bootstrap, "--stream", "bench"])?;
+    let mut line = Line::start(&["--kafka", bootstrap, "--stream", "bench"])?;
     let mut hops = floor::Loopback::new()?;
     line.warm()?;
-    let mut rows: [Vec<f64>; 4] = Default::default();
+    let mut rows: [Vec<f64>; 6] = Default::default();
     for _ in 0..rounds {
         let mut samples: [Samples; 3] = Default::default();
         for _ in 0..PUTS {
@@ -133,17 +144,23 @@ pub(crate) fn over_kafka(report: &mut Report, rounds: usize) -> Result<()> {
             samples[1].push(hops.once()?);
             samples[2].push(line.put_applied()?);
         }
-        let p50 = samples.each_ref().map(|samples| samples.percentile(0.5));
-        rows[0].push(p50[0] / 1e3);
-        rows[1].push(p50[2] / 1e3);
-        rows[2].push(samples[2].percentile(0.99) / 1e3);
-        rows[3].push(p50[2] / (p50[0] + p50[1]));
+        // The loopback hops: the request with its answer, and the relay's frame to the service.
+        let [raw, hop, put] = samples.each_ref().map(|samples| samples.percentile(0.5));
+        let [raw99, hop99, put99] = samples.each_ref().map(|samples| samples.percentile(0.99));
+        rows[0].push(raw / 1e3);
+        rows[1].push(raw99 / 1e3);
+        rows[2].push(put / 1e3);
+        rows[3].push(put99 / 1e3);
+        rows[4].push(put / (raw + hop));
+        rows[5].push(put99 / (raw99 + hop99));
     }
-    let [floor, p50, p99, ratio] = rows;
-    report.row("floor: Kafka, raw produce → consume, p50", "µs", floor, Aim::None);
-    report.row("Kafka: put → applied in another process, p50", "µs", p50, Aim::None);
-    report.row("Kafka: put → applied in another process, p99", "µs", p99, Aim::None);
-    report.row("Kafka: p50 ÷ (raw + hops)", "×", ratio, Aim::AtMost(1.1));
+    let [floor, floor99, p50, p99, ratio, ratio99] = rows;
+    report.row(format!("floor: {what}, raw produce → consume, p50"), "µs", floor, Aim::None);
+    report.row(format!("floor: {what}, raw produce → consume, p99"), "µs", floor99, Aim::None);
+    report.row(format!("{what}: put → applied in another process, p50"), "µs", p50, Aim::None);
+    report.row(format!("{what}: put → applied in another process, p99"), "µs", p99, Aim::None);
+    report.row(format!("{what}: p50 ÷ (raw + hops)"), "×", ratio, Aim::AtMost(1.1));
+    report.row(format!("{what}: p99 ÷ (raw + hops)"), "×", ratio99, Aim::AtMost(1.25));
     Ok(())
 }
 

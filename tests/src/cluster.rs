@@ -87,7 +87,16 @@ impl DerefMut for Turn {
 }
 
 impl Cluster {
+    /// A cluster of its own, as one would run it: slower to start, and worth measuring.
+    pub fn full_speed() -> Self {
+        Self::start_with(Options::full_speed)
+    }
+
     fn start() -> Self {
+        Self::start_with(|options| options)
+    }
+
+    fn start_with(how: fn(Options) -> Options) -> Self {
         let made = tempfile::Builder::new().prefix("headwater-cluster-").tempdir();
         // A static is never dropped: the janitor removes the folder.
         let dir = made.expect("a folder").keep();
@@ -113,6 +122,7 @@ impl Cluster {
                 for (name, value) in PROPERTIES {
                     options = options.property(name, value);
                 }
+                let options = how(options);
                 std::thread::spawn(move || Broker::launch(&options, &jars))
             })
             .collect();

@@ -39,7 +39,7 @@ pub fn certificates(dir: &Path) {
     }
 }
 
-/// A broker that is reached by SASL_SSL with SCRAM-SHA-512, and allows nobody but [`ADMIN`] and [`USER`] anything
+/// A broker that is reached by SASL_SSL with SCRAM-SHA-512, and allows nobody but an administrator and [`USER`] anything
 /// that no rule allows.
 #[derive(Debug)]
 pub struct SecureBroker {

@@ -23,13 +23,13 @@ pub(crate) struct Units {
     #[arg(long, default_value_t = 2.0)]
     pub(crate) commits_per_s: f64,
     /// Bytes of one commit's frame on the wire.
-    #[arg(long, default_value_t = 700.0)]
+    #[arg(long, default_value_t = 464.0)]
     pub(crate) frame_bytes: f64,
     /// Bytes of a heartbeat on the wire, every 5 s.
-    #[arg(long, default_value_t = 180.0)]
+    #[arg(long, default_value_t = 95.0)]
     pub(crate) heartbeat_bytes: f64,
     /// What a relay's core needs to send one frame to one client, in microseconds.
-    #[arg(long, default_value_t = 12.0)]
+    #[arg(long, default_value_t = 17.0)]
     pub(crate) send_us: f64,
     /// From one process to the next and applied there, in microseconds: the mean; it varies up to twice that.
     #[arg(long, default_value_t = 300.0)]
@@ -46,9 +46,9 @@ impl Default for Units {
     fn default() -> Self {
         Self {
             commits_per_s: 2.0,
-            frame_bytes: 700.0,
-            heartbeat_bytes: 180.0,
-            send_us: 12.0,
+            frame_bytes: 464.0,
+            heartbeat_bytes: 95.0,
+            send_us: 17.0,
             hop_us: 300.0,
             image_bytes: 2e6,
             link_bytes_s: 1.25e9,

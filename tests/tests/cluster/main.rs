@@ -2,6 +2,7 @@
 //!
 //! The tests take turns with one cluster. `HEADWATER_LONG=1` (`make test-cluster`) makes each longer and tries more.
 
+mod demo;
 mod faults;
 mod identity;
 mod mending;

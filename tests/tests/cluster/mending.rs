@@ -61,8 +61,16 @@ async fn a_log_restored_from_an_older_copy_stops_everybody_and_one_that_is_adopt
         tokio::task::block_in_place(|| cluster.restore(&backup));
         field.stand_still("truncated").await;
         for server in field.publishers.iter().chain(&field.snapshotters) {
-            let told = status(server.host()).await;
-            assert_eq!((told.revision, told.phase.as_str()), (lost, "read_only"), "{told:?}");
+            let deadline = tokio::time::Instant::now() + PATIENCE;
+            loop {
+                let told = status(server.host()).await;
+                assert_eq!(told.revision, lost, "it serves its last good state: {told:?}");
+                if told.phase == "read_only" {
+                    break;
+                }
+                assert!(tokio::time::Instant::now() < deadline, "{told:?}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
         assert_eq!(field.ask(0, Ask::get("/v1/config/app/k9")).await.is(200).text(), "99");
         // One that starts anew from its cache acknowledges nothing, either.
