@@ -60,11 +60,12 @@ fn search(settings: &Settings) -> (Option<Mapped>, Vec<String>) {
     found
 }
 
-/// The last good state in a server's data directory: its cache, else its newest image. Blocks.
+/// The last good state in a server's data directory (its cache, else its newest image), and what was passed over on the
+/// way to it. Blocks.
 ///
 /// # Errors
 /// Why there is none, a line for each place.
-pub fn last_good(data: &Path) -> Result<View, Vec<String>> {
+pub fn last_good(data: &Path) -> Result<(View, Vec<String>), Vec<String>> {
     let settings = Settings::of_server(data);
     let (cached, mut refused) = search(&settings);
     let mut found = cached;
@@ -76,7 +77,10 @@ pub fn last_good(data: &Path) -> Result<View, Vec<String>> {
             }
         }
     }
-    found.map(|mapped| View::of_image(Arc::new(mapped))).ok_or(refused)
+    match found {
+        Some(mapped) => Ok((View::of_image(Arc::new(mapped)), refused)),
+        None => Err(refused),
+    }
 }
 
 fn from_dir(dir: &Path, settings: &Settings) -> Result<Mapped, ImageError> {

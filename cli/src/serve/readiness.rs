@@ -35,6 +35,11 @@ impl Readiness {
             let error = self.replica.status().last_error;
             return Err(error.unwrap_or_else(|| "there is no stream in the log yet".to_owned()));
         }
+        if self.replica.view().is_some_and(|view| view.revision() < view.whole_at()) {
+            return Err("this stream is being founded from another one's state, and that is not finished: run the \
+                        same `headwater stream rebuild` again"
+                .to_owned());
+        }
         if self.replica.progress().borrow().phase != Phase::Live {
             let why = self.replica.status().last_error.map(|error| format!(": {error}"));
             let why = why.unwrap_or_default();

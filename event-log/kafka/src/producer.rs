@@ -188,8 +188,17 @@ impl ProducerContext for Reports {
     fn delivery(&self, report: &DeliveryResult<'_>, ticket: Box<Ticket>) {
         let appended = match report {
             Ok(message) => reported(message.offset(), None),
-            // "Fatal" is all that the report says; why was told before.
-            Err((error, _)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) => {
+            // "Fatal", or that the producer was given up, is all that the report says; why was told before.
+            Err((error, _))
+                if matches!(
+                    error.rdkafka_error_code(),
+                    Some(
+                        RDKafkaErrorCode::Fatal
+                            | RDKafkaErrorCode::PurgeQueue
+                            | RDKafkaErrorCode::PurgeInflight
+                    )
+                ) =>
+            {
                 let why = self.context.last_error();
                 Appended::Ambiguous(why.unwrap_or_else(|| error.to_string()))
             }

@@ -23,6 +23,11 @@ pub async fn adopt(log: &dyn Log, revision: u64, hand: &Hand) -> Result<Head, Me
     if view.succession().as_ref().is_some_and(done) {
         return Ok(head);
     }
+    if head.revision < view.whole_at() {
+        let why = "the stream was being founded from another one's state, and that is not finished: run the same \
+                   `headwater stream rebuild` again";
+        return Err(MendError::NotSo(why.into()));
+    }
     if replayed.chain.blocked().is_some() {
         let why = "behind the log's head stands a commit that cannot be read: use `headwater stream resume`";
         return Err(MendError::NotSo(why.into()));

@@ -44,6 +44,12 @@ pub struct Rebuilt {
 pub async fn rebuild(log: &dyn Log, from: &View, hand: &Hand) -> Result<Rebuilt, MendError> {
     let parts = parts(from);
     let supersedes = Point::from(from.head());
+    if parts.is_empty() {
+        let at = supersedes.revision;
+        return Err(MendError::NotSo(format!(
+            "the state of revision {at} holds no entry to carry over"
+        )));
+    }
     // Behind everything that the old stream says of itself, whatever this machine's clock shows.
     let hand = &Hand { now_ms: hand.now_ms.max(from.head().at_ms), ..hand.clone() };
     found(log, (supersedes, parts.len() as u64), hand).await?;
