@@ -73,6 +73,16 @@ impl Field {
         answer.revision()
     }
 
+    /// Puts these numbers one after the other, each to the key of its last digit, and gives the last revision.
+    pub async fn fill(&self, numbers: std::ops::Range<u64>) -> u64 {
+        let mut revision = 0;
+        for number in numbers {
+            revision =
+                self.put(0, &format!("/v1/config/app/k{}", number % 10), &number.to_string()).await;
+        }
+        revision
+    }
+
     /// Runs `headwater stream` on the stream's log, and gives its exit code and what it said.
     pub fn mend(&self, args: &[&str]) -> (i32, String) {
         let log = ["--kafka", &self.kafka, "--stream", &self.stream, "--actor", "ops"];

@@ -159,6 +159,38 @@ impl ClientContext for Context {
     }
 }
 
+/// A [`Context`] and what one kind of client hears beside it: delivery reports, assignments.
+#[derive(Debug)]
+pub(crate) struct Hearing<T> {
+    pub(crate) context: Context,
+    pub(crate) hears: T,
+}
+
+impl<T> Hearing<T> {
+    pub(crate) fn new(settings: &KafkaSettings, hears: T) -> Self {
+        Self { context: Context::new(settings), hears }
+    }
+}
+
+impl<T: Send + Sync + 'static> ClientContext for Hearing<T> {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = Context::ENABLE_REFRESH_OAUTH_TOKEN;
+
+    fn generate_oauth_token(
+        &self,
+        config: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.context.generate_oauth_token(config)
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.context.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.context.error(error, reason);
+    }
+}
+
 impl ConsumerContext for Context {}
 
 fn is_distrust(code: Option<RDKafkaErrorCode>, reason: &str) -> bool {

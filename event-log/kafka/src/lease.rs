@@ -16,13 +16,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use headwater_log::Lease;
 use rdkafka::ClientConfig;
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use tokio::sync::{oneshot, watch};
 
-use crate::client::{Context, config, millis};
+use crate::client::{Hearing, config, millis};
 use crate::settings::KafkaSettings;
 
 /// How long one poll waits: at most so long after its end is asked for, the group is left.
@@ -44,8 +42,8 @@ impl KafkaLease {
     /// Joins the group. Blocks for a moment.
     pub(crate) fn stand_in_line(settings: &KafkaSettings, timeout: Duration) -> KafkaResult<Self> {
         let (sender, held) = watch::channel(false);
-        let turn = Turn { context: Context::new(settings), held: sender };
-        let client: BaseConsumer<Turn> =
+        let turn = Hearing::new(settings, Turn { held: sender });
+        let client: BaseConsumer<Hearing<Turn>> =
             consumer_config(settings, timeout).create_with_context(turn)?;
         client.subscribe(&[&settings.lease_topic()])?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -86,14 +84,14 @@ impl Drop for KafkaLease {
 }
 
 /// Polls until it is to end: only that keeps a member in its group.
-fn keep(client: BaseConsumer<Turn>, stop: &AtomicBool) {
+fn keep(client: BaseConsumer<Hearing<Turn>>, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         // Nobody writes to the topic, and an error either ends the assignment or mends itself.
         if let Some(Err(error)) = client.poll(POLL) {
             tracing::debug!(%error, "the lease of the table");
         }
     }
-    client.context().held.send_replace(false);
+    client.context().hears.held.send_replace(false);
     // Leaves the group, on this thread: with the coordinator away that can take long.
     drop(client);
 }
@@ -116,37 +114,17 @@ fn consumer_config(settings: &KafkaSettings, timeout: Duration) -> ClientConfig 
 /// Hears of assignments.
 #[derive(Debug)]
 struct Turn {
-    context: Context,
     held: watch::Sender<bool>,
 }
 
-impl ClientContext for Turn {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn generate_oauth_token(
-        &self,
-        config: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.context.generate_oauth_token(config)
-    }
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.context.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.context.error(error, reason);
-    }
-}
-
-impl ConsumerContext for Turn {
+impl ConsumerContext for Hearing<Turn> {
     fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Revoke(partitions) if partitions.count() > 0 => {
-                self.held.send_replace(false);
+                self.hears.held.send_replace(false);
             }
             Rebalance::Error(_) => {
-                self.held.send_replace(false);
+                self.hears.held.send_replace(false);
             }
             Rebalance::Assign(_) | Rebalance::Revoke(_) => {}
         }
@@ -156,7 +134,7 @@ impl ConsumerContext for Turn {
         if let Rebalance::Assign(partitions) = rebalance
             && partitions.count() > 0
         {
-            self.held.send_replace(true);
+            self.hears.held.send_replace(true);
         }
     }
 }

@@ -6,8 +6,6 @@ use bytes::Bytes;
 use headwater_log::Appended;
 use headwater_schemas::Position;
 use rdkafka::ClientConfig;
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{
@@ -15,7 +13,7 @@ use rdkafka::producer::{
 };
 use tokio::sync::oneshot;
 
-use crate::client::{Context, bury, config, millis};
+use crate::client::{Hearing, bury, config, millis};
 use crate::consumer::PARTITION;
 use crate::metrics;
 use crate::settings::KafkaSettings;
@@ -49,7 +47,7 @@ pub(crate) struct Ticket {
 /// A producer with its thread.
 pub(crate) struct Producer {
     /// Present until it is dropped.
-    client: Option<ThreadedProducer<Reports>>,
+    client: Option<ThreadedProducer<Hearing<Reports>>>,
     topic: String,
     max_record_bytes: usize,
 }
@@ -57,8 +55,8 @@ pub(crate) struct Producer {
 impl Producer {
     /// Makes one. Connects in the background.
     pub(crate) fn new(settings: &KafkaSettings) -> KafkaResult<Self> {
-        let client = producer_config(settings)
-            .create_with_context(Reports { context: Context::new(settings) })?;
+        let client =
+            producer_config(settings).create_with_context(Hearing::new(settings, Reports))?;
         let max_record_bytes = usize::try_from(settings.max_record_bytes()).unwrap_or(usize::MAX);
         Ok(Self { client: Some(client), topic: settings.topic(), max_record_bytes })
     }
@@ -158,31 +156,10 @@ fn reported(offset: i64, error: Option<&KafkaError>) -> Appended {
 }
 
 /// Hands delivery reports to those who wait for them.
-#[derive(Debug, Default)]
-pub(crate) struct Reports {
-    context: Context,
-}
+#[derive(Debug)]
+pub(crate) struct Reports;
 
-impl ClientContext for Reports {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn generate_oauth_token(
-        &self,
-        config: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.context.generate_oauth_token(config)
-    }
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.context.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.context.error(error, reason);
-    }
-}
-
-impl ProducerContext for Reports {
+impl ProducerContext for Hearing<Reports> {
     type DeliveryOpaque = Box<Ticket>;
 
     fn delivery(&self, report: &DeliveryResult<'_>, ticket: Box<Ticket>) {

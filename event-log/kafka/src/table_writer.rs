@@ -7,15 +7,13 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use headwater_log::{TableError, TableRecord, TableWriter};
 use rdkafka::ClientConfig;
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
 
-use crate::client::{Context, bury, config, millis};
+use crate::client::{Hearing, bury, config, millis};
 use crate::consumer::PARTITION;
 use crate::metrics;
 use crate::settings::KafkaSettings;
@@ -66,20 +64,19 @@ async fn off_the_runtime<T: Send + 'static>(
 /// A transactional producer with its thread.
 struct Transactional {
     /// Present until it is dropped.
-    client: Option<ThreadedProducer<Quiet>>,
+    client: Option<ThreadedProducer<Hearing<Quiet>>>,
 }
 
 impl Transactional {
     fn open(settings: &KafkaSettings) -> Result<Self, TableError> {
-        let client = producer_config(settings)
-            .create_with_context(Quiet { context: Context::new(settings) });
+        let client = producer_config(settings).create_with_context(Hearing::new(settings, Quiet));
         let client = client.map_err(|error| TableError::Failed(error.to_string()))?;
         let opened = Self { client: Some(client) };
         opened.until(settings, |client, left| client.init_transactions(left))?;
         Ok(opened)
     }
 
-    fn client(&self) -> KafkaResult<&ThreadedProducer<Quiet>> {
+    fn client(&self) -> KafkaResult<&ThreadedProducer<Hearing<Quiet>>> {
         self.client.as_ref().ok_or(KafkaError::Canceled)
     }
 
@@ -96,7 +93,7 @@ impl Transactional {
     fn until(
         &self,
         settings: &KafkaSettings,
-        call: impl Fn(&ThreadedProducer<Quiet>, Duration) -> KafkaResult<()>,
+        call: impl Fn(&ThreadedProducer<Hearing<Quiet>>, Duration) -> KafkaResult<()>,
     ) -> Result<(), TableError> {
         let deadline = Instant::now() + settings.message_timeout;
         loop {
@@ -143,7 +140,7 @@ impl Drop for Transactional {
 }
 
 fn send(
-    client: &ThreadedProducer<Quiet>,
+    client: &ThreadedProducer<Hearing<Quiet>>,
     topic: &str,
     record: &TableRecord,
 ) -> Result<(), KafkaError> {
@@ -177,31 +174,10 @@ fn producer_config(settings: &KafkaSettings) -> ClientConfig {
 }
 
 /// The commit of a transaction tells how all its records ended.
-#[derive(Debug, Default)]
-struct Quiet {
-    context: Context,
-}
+#[derive(Debug)]
+struct Quiet;
 
-impl ClientContext for Quiet {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn generate_oauth_token(
-        &self,
-        config: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.context.generate_oauth_token(config)
-    }
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        self.context.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.context.error(error, reason);
-    }
-}
-
-impl ProducerContext for Quiet {
+impl ProducerContext for Hearing<Quiet> {
     type DeliveryOpaque = ();
 
     fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}

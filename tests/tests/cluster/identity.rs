@@ -13,15 +13,6 @@ use crate::in_turn;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn fill(field: &Field, writes: std::ops::Range<u64>) -> u64 {
-    let mut revision = 0;
-    for number in writes {
-        revision =
-            field.put(0, &format!("/v1/config/app/k{}", number % 10), &number.to_string()).await;
-    }
-    revision
-}
-
 /// Waits until a server refuses a write with these words; it may acknowledge none.
 async fn refuses(server: &Headwater, words: &str) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -45,13 +36,13 @@ async fn refuses(server: &Headwater, words: &str) {
 async fn records_deleted_past_a_server_are_met_with_an_alarm_and_led_over_by_a_newer_image() {
     in_turn(async |cluster| {
         let mut field = cluster.field(2, 1);
-        let before = fill(&field, 0..30).await;
+        let before = field.fill(0..30).await;
         field.agreed().await;
         field.publishers[1].terminate(PATIENCE);
-        let last = fill(&field, 30..60).await;
+        let last = field.fill(30..60).await;
         let end = status(field.publishers[0].host()).await.log.position;
         topic::delete_records(&cluster.bootstrap(), &field.topic(), end).await;
-        fill(&field, 60..70).await;
+        field.fill(60..70).await;
 
         field.publishers[1].restart_unready();
         refuses(&field.publishers[1], "deleted").await;
@@ -95,7 +86,7 @@ async fn image_of(field: &Field, revision: u64) -> (String, u64) {
 async fn the_wrong_cluster_in_the_settings_is_met_with_an_alarm_and_nothing_is_made_there() {
     in_turn(async |cluster| {
         let mut field = cluster.field(1, 0);
-        let last = fill(&field, 0..30).await;
+        let last = field.fill(0..30).await;
         field.publishers[0].terminate(PATIENCE);
         let (data, other) = (field.data("publisher", 0).display().to_string(), broker::shared());
         // Another cluster that has no such stream …
@@ -127,8 +118,8 @@ async fn the_wrong_cluster_in_the_settings_is_met_with_an_alarm_and_nothing_is_m
 async fn an_image_of_another_stream_is_no_state_to_write_from() {
     in_turn(async |cluster| {
         let (mut field, other) = (cluster.field(1, 0), cluster.field(1, 1));
-        fill(&field, 0..20).await;
-        let (name, _) = image_of(&other, fill(&other, 0..40).await).await;
+        field.fill(0..20).await;
+        let (name, _) = image_of(&other, other.fill(0..40).await).await;
         field.publishers[0].terminate(PATIENCE);
         let data = field.data("publisher", 0);
         std::fs::remove_dir_all(&data).expect("its data can go");

@@ -13,15 +13,6 @@ use crate::in_turn;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-async fn fill(field: &Field, writes: std::ops::Range<u64>) -> u64 {
-    let mut revision = 0;
-    for number in writes {
-        revision =
-            field.put(0, &format!("/v1/config/app/k{}", number % 10), &number.to_string()).await;
-    }
-    revision
-}
-
 async fn service(field: &Field, namespaces: &[&str]) -> Client {
     let builder = field.sdk().startup_timeout(PATIENCE).namespaces(namespaces.iter().copied());
     builder.connect().await.expect("a service starts")
@@ -46,11 +37,11 @@ async fn a_log_restored_from_an_older_copy_stops_everybody_and_one_that_is_adopt
  {
     in_turn(async |cluster| {
         let mut field = cluster.field(2, 1);
-        let kept = fill(&field, 0..60).await;
+        let kept = field.fill(0..60).await;
         field.agreed().await;
         let backup = tokio::task::block_in_place(|| cluster.back_up());
         field.writable().await;
-        let lost = fill(&field, 60..100).await;
+        let lost = field.fill(60..100).await;
         field.agreed().await;
         let (some, all) = (service(&field, &["app"]).await, service(&field, &[]).await);
         let one: Handle<u64> = some.handle("k9").expect("a handle");
@@ -88,7 +79,7 @@ async fn a_log_restored_from_an_older_copy_stops_everybody_and_one_that_is_adopt
         assert_eq!(code, 0, "{done}");
         field.publishers[1].wait_until_ready(PATIENCE);
         field.writable().await;
-        let value = fill(&field, 1_009..1_010).await;
+        let value = field.fill(1_009..1_010).await;
         field.agreed().await;
         let commits = field.chain().await;
         assert_eq!(commits.len() as u64, value, "one dense chain");
@@ -114,7 +105,7 @@ async fn a_log_restored_from_an_older_copy_stops_everybody_and_one_that_is_adopt
 async fn a_stream_is_founded_anew_from_what_a_server_kept_and_all_follow() {
     in_turn(async |cluster| {
         let field = cluster.field(2, 1);
-        let last = fill(&field, 0..2_500).await;
+        let last = field.fill(0..2_500).await;
         field.agreed().await;
         let some = service(&field, &["app"]).await;
         let one: Handle<u64> = some.handle("k9").expect("a handle");
@@ -173,7 +164,7 @@ async fn wrong(field: &Field) -> Vec<u8> {
 async fn a_wrong_commit_stops_all_writers_until_an_operator_accepts_it() {
     in_turn(async |cluster| {
         let mut field = cluster.field(2, 1);
-        fill(&field, 0..20).await;
+        field.fill(0..20).await;
         field.agreed().await;
         let record = wrong(&field).await;
         topic::produce(&cluster.bootstrap(), &field.topic(), &[Some(&record)]).await;
@@ -219,7 +210,7 @@ async fn image_of(field: &Field) {
 async fn a_commit_that_nobody_can_read_stops_everybody_until_an_operator_has_it_skipped() {
     in_turn(async |cluster| {
         let mut field = cluster.field(2, 1);
-        fill(&field, 0..20).await;
+        field.fill(0..20).await;
         field.agreed().await;
         let (some, all) = (service(&field, &["app"]).await, service(&field, &[]).await);
         let one: Handle<u64> = some.handle("k9").expect("a handle");
