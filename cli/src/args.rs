@@ -140,7 +140,7 @@ Examples:
   headwater doctor --kafka broker-1:9092 --stream prod --server http://publisher-1:7070 --server http://publisher-2:7070
   headwater doctor --config /etc/headwater/headwater.toml --json
 
-It writes nothing to the log. A check that failed makes the exit status 1; warnings do not.";
+It writes nothing to the log without --write. A check that failed makes the exit status 1; warnings do not.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Doctor {
@@ -148,6 +148,10 @@ pub(crate) struct Doctor {
     /// --kafka is given]
     #[arg(long = "server", env = "HEADWATER_SERVER", value_name = "URL", value_delimiter = ',')]
     pub(crate) servers: Vec<String>,
+    /// Try on Kafka whether this client may write: appends a marker, some bytes that are no commit and that no reader
+    /// counts, and reads it back
+    #[arg(long)]
+    pub(crate) write: bool,
     /// Print JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,

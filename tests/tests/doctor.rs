@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use headwater_tests::broker::{self, free_port};
 use headwater_tests::http::{Ask, ask};
 use headwater_tests::process::{Headwater, binary};
-use headwater_tests::secure::{self, GUEST, SecureBroker};
+use headwater_tests::secure::{self, GUEST, READER, SecureBroker, USER};
 use headwater_tests::stand::{Log, Stand, bounded};
 use headwater_tests::topic;
 use serde_json::Value;
@@ -71,15 +71,27 @@ async fn a_healthy_stand_has_no_failure_and_servers_that_agree() {
             &two,
             "--data",
             &data,
+            "--write",
         ]);
         assert_eq!(report.code, 0, "{}", report.text);
-        for check in
-            ["topic", "copies", "records", "clock", "agreement", "data directory", &one, &two]
-        {
+        for check in [
+            "broker versions",
+            "table",
+            "lease",
+            "topic",
+            "copies",
+            "records",
+            "clock",
+            "write",
+            "agreement",
+            "data directory",
+            &one,
+            &two,
+        ] {
             assert_eq!(report.verdict(check), "ok", "{check}: {}", report.text);
         }
         assert_eq!(report.verdict("brokers"), "warning", "one broker is not many");
-        assert_eq!(stand.status().await.revision, 1, "it writes nothing");
+        assert_eq!(stand.status().await.revision, 1, "a marker is no commit");
     };
     bounded(claim).await;
 }
@@ -136,6 +148,41 @@ async fn missing_rights_and_a_wrong_password_are_told_apart() {
         let wrong = report((GUEST.0, "hunter2-hunter2"));
         wrong.fails("do not trust each other", "password");
         assert!(!wrong.text.contains("hunter2"), "{}", wrong.text);
+    };
+    bounded(claim).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_may_only_read_fails_the_trial_to_write() {
+    let claim = async {
+        let secure = SecureBroker::shared();
+        secure.allow(READER, &["Read", "Describe", "DescribeConfigs"]);
+        let (data, kafka) = (tempfile::tempdir().unwrap(), secure.bootstrap());
+        let stream = topic::fresh_name("doctor");
+        let as_user = secure::flags(&secure.properties(USER));
+        let as_user: Vec<_> = as_user.iter().map(String::as_str).collect();
+        let log = ["--kafka", &kafka, "--stream", &stream];
+        let _server = Headwater::serve(data.path(), &[&log[..], &as_user].concat());
+        let as_reader = secure::flags(&secure.properties(READER));
+        let as_reader: Vec<_> = as_reader.iter().map(String::as_str).collect();
+        let report = Report::of(&[&log[..], &["--write"], &as_reader].concat());
+        report.fails("took no marker", "--operation Write");
+        assert_eq!(report.verdict("records"), "ok", "{}", report.text);
+        let report = Report::of(&[&log[..], &["--write"], &as_user].concat());
+        assert_eq!(report.verdict("write"), "ok", "{}", report.text);
+    };
+    bounded(claim).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_log_is_not_written_to_before_its_stream_is_founded() {
+    let claim = async {
+        let stream = topic::fresh_name("doctor");
+        let settings = [("cleanup.policy", "delete"), ("message.timestamp.type", "LogAppendTime")];
+        topic::create(broker::shared(), &format!("{stream}.commits"), 1, &settings).await;
+        let report = Report::of(&["--kafka", broker::shared(), "--stream", &stream, "--write"]);
+        assert_eq!(report.verdict("write"), "warning", "{}", report.text);
+        assert!(report.text.contains("ends at position 0"), "{}", report.text);
     };
     bounded(claim).await;
 }

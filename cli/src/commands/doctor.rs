@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use headwater_client::Client;
 use headwater_log::{Finding, Verdict};
-use headwater_log_kafka::checkup;
+use headwater_log_kafka::{Scope, checkup};
 
 use crate::args::Doctor;
 use crate::exit::Failure;
@@ -24,7 +24,8 @@ pub(super) async fn run(args: Doctor) -> Result<(), Failure> {
     let settings = Settings::load(&args.flags)?;
     let mut findings = Vec::new();
     if let Some(kafka) = settings.kafka_log() {
-        findings.extend(checkup(&kafka, now_ms).await);
+        let scope = Scope { table: settings.table.enabled, write: args.write };
+        findings.extend(checkup(&kafka, scope, now_ms).await);
     }
     findings.extend(servers::check(&clients(&args.servers, settings.kafka.is_some())?).await);
     if args.flags.names_data() || settings.data.is_dir() {

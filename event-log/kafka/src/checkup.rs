@@ -1,4 +1,8 @@
-//! A check-up of a log on Kafka, from the outside in: settings, brokers, topic, records, clocks. It writes nothing.
+//! A check-up of a stream on Kafka, from the outside in: settings, brokers, topics, records, clocks. It writes nothing,
+//! unless it is asked to try that, too.
+
+mod trial;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +13,7 @@ use headwater_schemas::{Position, Record};
 use crate::asker::{Asker, Seen};
 use crate::client::refused;
 use crate::error::KafkaOpenError;
+use crate::log::asker_of;
 use crate::policy::{self, Wanted};
 use crate::reader::KafkaReader;
 use crate::settings::KafkaSettings;
@@ -26,13 +31,22 @@ const MOST_SKEW_MS: i64 = 60_000;
 /// A cluster whose topics survive the loss of a broker.
 const BROKERS: usize = 3;
 
-/// What librdkafka does not tell, and what does.
-const VERSIONS: &str = "their version librdkafka does not tell: kafka-broker-api-versions.sh does";
-const WRITING: &str = "whether this client may write cannot be tried without writing: a publisher that may not says so on /readyz";
+/// What a check-up looks at beside the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scope {
+    /// Whether the stream has a table: its topics are looked at, too.
+    pub table: bool,
+    /// Whether the right to write is tried, with a marker: some bytes in the log that are nobody's commit.
+    pub write: bool,
+}
 
-/// Checks the log that `settings` name. `now_ms` is this machine's clock, milliseconds since the Unix epoch. What
+/// Checks the stream that `settings` name. `now_ms` is this machine's clock, milliseconds since the Unix epoch. What
 /// cannot be checked because of an earlier failure is left out.
-pub async fn checkup(settings: &KafkaSettings, now_ms: impl Fn() -> i64) -> Vec<Finding> {
+pub async fn checkup(
+    settings: &KafkaSettings,
+    scope: Scope,
+    now_ms: impl Fn() -> i64,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     let asker = match settings.check().and_then(|()| asker(settings)) {
         Ok(asker) => asker,
@@ -46,18 +60,27 @@ pub async fn checkup(settings: &KafkaSettings, now_ms: impl Fn() -> i64) -> Vec<
         Err(error) => return vec![unseen(&error)],
     };
     findings.push(brokers(settings, &seen));
+    findings.push(versions::check(settings).await);
+    if scope.table {
+        findings.extend(topic("table", &Wanted::table(settings)).await);
+        findings.extend(topic("lease", &Wanted::lease(settings)).await);
+    }
+    let log = Wanted::log(settings);
     if seen.topic.is_none() {
-        findings.push(absent(settings, &seen));
+        findings.push(absent("topic", &log, &seen));
         return findings;
     }
-    findings.extend(policy_of(settings, &seen).await);
+    findings.extend(policy_of("topic", &log, &seen).await);
     findings.push(copies(settings, &seen));
     match newest(settings, &asker, &seen).await {
-        Ok((end, newest)) => {
+        Ok((end, newest, reader)) => {
             let name = settings.topic();
-            let detail = format!("{name} can be read and ends at position {}; {WRITING}", end.0);
+            let detail = format!("{name} can be read and ends at position {}", end.0);
             findings.push(Finding::ok("records", detail));
             findings.push(clock(newest.as_ref(), now_ms()));
+            if scope.write {
+                findings.push(trial::check(settings, reader, end).await);
+            }
         }
         Err(error) => findings.push(Finding::failed(
             "records",
@@ -69,6 +92,20 @@ pub async fn checkup(settings: &KafkaSettings, now_ms: impl Fn() -> i64) -> Vec<
         )),
     }
     findings
+}
+
+/// A topic of the stream beside its log.
+async fn topic(check: &str, wanted: &Wanted<'_>) -> Vec<Finding> {
+    let settings = wanted.settings;
+    let seen = match asker_of(settings, wanted.topic.clone()) {
+        Ok(asker) => topic::look(settings, &asker).await,
+        Err(error) => Err(error),
+    };
+    match seen {
+        Err(error) => vec![unseen(&error)],
+        Ok(seen) if seen.topic.is_none() => vec![absent(check, wanted, &seen)],
+        Ok(seen) => policy_of(check, wanted, &seen).await,
+    }
 }
 
 fn asker(settings: &KafkaSettings) -> Result<Arc<Asker>, String> {
@@ -96,7 +133,7 @@ fn unseen(error: &KafkaOpenError) -> Finding {
 fn brokers(settings: &KafkaSettings, seen: &Seen) -> Finding {
     let ids: Vec<_> = seen.brokers.iter().map(i32::to_string).collect();
     let cluster = seen.cluster_id.as_deref().unwrap_or("unknown");
-    let detail = format!("{} of cluster {cluster} (ids {}); {VERSIONS}", ids.len(), ids.join(", "));
+    let detail = format!("{} of cluster {cluster} (ids {})", ids.len(), ids.join(", "));
     if ids.len() >= BROKERS {
         return Finding::ok("brokers", detail);
     }
@@ -108,29 +145,30 @@ fn brokers(settings: &KafkaSettings, seen: &Seen) -> Finding {
     Finding::warning("brokers", detail, mend)
 }
 
-fn absent(settings: &KafkaSettings, seen: &Seen) -> Finding {
-    let copies = policy::copies(settings, seen.brokers.len());
-    let command = policy::create_command(&Wanted::log(settings), copies);
-    let detail = format!("{} does not exist", settings.topic());
-    if settings.create {
+fn absent(check: &str, wanted: &Wanted<'_>, seen: &Seen) -> Finding {
+    let copies = policy::copies(wanted.settings, seen.brokers.len());
+    let command = policy::create_command(wanted, copies);
+    let detail = format!("{} does not exist", wanted.topic);
+    if wanted.settings.create {
         let mend = format!("the first publisher creates it; or, by hand:\n{command}");
-        Finding::warning("topic", detail, mend)
+        Finding::warning(check, detail, mend)
     } else {
-        Finding::failed("topic", detail, format!("create it:\n{command}"))
+        Finding::failed(check, detail, format!("create it:\n{command}"))
     }
 }
 
-async fn policy_of(settings: &KafkaSettings, seen: &Seen) -> Vec<Finding> {
-    match topic::verify(&Wanted::log(settings), seen).await {
+async fn policy_of(check: &str, wanted: &Wanted<'_>, seen: &Seen) -> Vec<Finding> {
+    let settings = wanted.settings;
+    match topic::verify(wanted, seen).await {
         Ok(()) if settings.verify => {
-            let detail = format!("{} is configured as a log must be", settings.topic());
-            vec![Finding::ok("topic", detail)]
+            let detail = format!("{} is configured as it must be", wanted.topic);
+            vec![Finding::ok(check, detail)]
         }
         Ok(()) => vec![Finding::warning(
-            "topic",
+            check,
             format!(
                 "how {} is configured was not asked: kafka_verify_topic is false",
-                settings.topic()
+                wanted.topic
             ),
             "run this once with credentials that may describe it, and kafka_verify_topic = true",
         )],
@@ -139,7 +177,7 @@ async fn policy_of(settings: &KafkaSettings, seen: &Seen) -> Vec<Finding> {
             .map(|fault| {
                 let (setting, found, wanted) = (fault.setting, fault.found, fault.wanted);
                 let detail = format!("{setting} is {found}, must be {wanted}: {}", fault.why);
-                Finding::failed("topic", detail, fault.mend)
+                Finding::failed(check, detail, fault.mend)
             })
             .collect(),
         Err(error) => vec![Finding::failed(
@@ -147,8 +185,7 @@ async fn policy_of(settings: &KafkaSettings, seen: &Seen) -> Vec<Finding> {
             error.to_string(),
             format!(
                 "kafka-acls.sh --bootstrap-server {} --add --allow-principal User:… --operation DescribeConfigs --topic {}",
-                settings.brokers,
-                settings.topic()
+                settings.brokers, wanted.topic
             ),
         )],
     }
@@ -171,12 +208,12 @@ fn copies(settings: &KafkaSettings, seen: &Seen) -> Finding {
     }
 }
 
-/// The log's end and its newest record.
+/// The log's end, its newest record, and the reader that found it.
 async fn newest(
     settings: &KafkaSettings,
     asker: &Arc<Asker>,
     seen: &Seen,
-) -> Result<(Position, Option<Record>), ReadError> {
+) -> Result<(Position, Option<Record>, KafkaReader), ReadError> {
     let place = format!("{}@{}", settings.topic(), settings.brokers);
     let identity = Identity { kind: "kafka", place, cluster_id: seen.cluster_id.clone() };
     let mut reader =
@@ -189,7 +226,7 @@ async fn newest(
         let mut batch = reader.read(READ_WAIT, READ_BYTES).await?;
         newest = batch.records.pop().or(newest);
         if batch.next >= end || batch.at_end {
-            return Ok((end, newest));
+            return Ok((end, newest, reader));
         }
     }
 }
@@ -257,10 +294,11 @@ mod tests {
     async fn settings_that_cannot_work_and_brokers_that_are_not_there_end_a_check_up_early() {
         let mut settings = KafkaSettings::new("127.0.0.1:1", "default".parse().unwrap());
         settings.connect_timeout = Duration::from_millis(200);
-        let found = checkup(&settings, || 0).await;
+        let scope = Scope { table: true, write: true };
+        let found = checkup(&settings, scope, || 0).await;
         assert_eq!((found.len(), found[0].check.as_str()), (1, "brokers"), "{found:?}");
         settings.properties.set("acks", "1");
-        let found = checkup(&settings, || 0).await;
+        let found = checkup(&settings, scope, || 0).await;
         assert_eq!((found.len(), found[0].check.as_str()), (1, "kafka settings"), "{found:?}");
     }
 }

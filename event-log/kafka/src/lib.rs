@@ -47,7 +47,7 @@ mod token;
 mod topic;
 mod writer;
 
-pub use checkup::checkup;
+pub use checkup::{Scope, checkup};
 pub use error::KafkaOpenError;
 pub use late::LateKafkaLog;
 pub use log::KafkaLog;
