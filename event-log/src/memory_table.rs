@@ -55,6 +55,11 @@ impl MemoryTable {
         Self { turn: watch::Sender::new(false), ..self.clone() }
     }
 
+    /// Whether somebody stands in line for this handle's turn.
+    pub fn is_wanted(&self) -> bool {
+        self.turn.receiver_count() > 0
+    }
+
     /// Gives or takes this handle's turn to write.
     pub fn turn(&self, held: bool) {
         self.turn.send_replace(held);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headwater_log::{Lease, Log, ReadError, Table, TableError, TableWriter, read_table};
-use headwater_replica::{Phase, Replica, TailRead};
+use headwater_replica::{Phase, Progress, Replica, TailRead};
 use headwater_schemas::{Framing, TableFold};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -75,6 +75,11 @@ enum Ended {
     Refused { place: String, why: String },
 }
 
+/// Whether a replica applies nothing until a person has done something.
+fn stands_still(progress: &Progress) -> bool {
+    progress.phase == Phase::ReadOnly
+}
+
 impl Projector {
     /// A projector. Starts no task: spawn [`Projector::run`].
     pub fn new(parts: TableParts) -> Self {
@@ -83,20 +88,27 @@ impl Projector {
 
     /// Runs until `stop` is cancelled. Whatever goes wrong is tried again.
     pub async fn run(mut self, stop: CancellationToken) {
-        let Some(lease) = stop.run_until_cancelled(self.stand_in_line()).await else { return };
-        let finished = async {
-            stop.cancelled().await;
-            tokio::time::sleep(FINISH).await;
-        };
-        tokio::select! {
-            () = self.keep(lease.as_ref(), &stop) => {}
-            () = finished => tracing::warn!("the table's last commits are left to the next projector"),
+        while let Some(lease) = stop.run_until_cancelled(self.stand_in_line()).await {
+            let mut progress = self.parts.replica.progress();
+            let finished = async {
+                stop.cancelled().await;
+                tokio::time::sleep(FINISH).await;
+            };
+            tokio::select! {
+                () = self.keep(lease.as_ref(), &stop) => {}
+                () = finished => tracing::warn!("the table's last commits are left to the next projector"),
+                // Who can apply nothing has nothing to write: another's replica may go on, and its table with it.
+                _ = progress.wait_for(stands_still) => tracing::warn!("this process leaves the table to others"),
+            }
+            lease.release().await;
+            metrics::projector_holds(false);
         }
-        lease.release().await;
-        metrics::projector_holds(false);
     }
 
     async fn stand_in_line(&mut self) -> Box<dyn Lease> {
+        // A replica that has ended moves no more: then `stop` is what ends us.
+        let mut progress = self.parts.replica.progress();
+        let _ = progress.wait_for(|progress| !stands_still(progress)).await;
         let mut pause = RETRY.0;
         loop {
             match self.parts.table.lease().await {

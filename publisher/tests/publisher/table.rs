@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use headwater_log::{MemoryLog, MemoryTable, Table, TableError, TableRecord};
+use headwater_log::{Log, MemoryLog, MemoryTable, Table, TableError, TableRecord};
 use headwater_publisher::table::{
     Fault, Framings, Inspection, Inspector, Projector, TableParts, TableSettings,
 };
-use headwater_replica::{Follow, Replica, Settings};
+use headwater_replica::{AlarmKind, Follow, Replica, Settings, TailRead};
 use headwater_schemas::{
-    Framing, TableFold, TableRow, decode_table_row, encode_table_entry, table_key,
+    Commit, Framing, MUST_UNDERSTAND, TableFold, TableRow, decode_table_row, encode_commit,
+    encode_table_entry, table_key,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -334,6 +335,24 @@ async fn another_framing_rewrites_every_row_once() {
     table.foreign("app/k", None);
     assert!(inspected(&table, &log, true).await.is_sound());
     assert!(fold(&table).into_rows().into_values().all(|row| row.framing == Some(framing)));
+}
+
+#[tokio::test]
+async fn a_projector_that_cannot_read_on_leaves_the_turn_to_others() {
+    let (log, publisher, table, _keeper) = kept().await;
+    publisher.put("k", "1").await.unwrap();
+    assert!(table.is_wanted());
+    let TailRead::Items(applied) = publisher.replica.tail().after(0, 1) else { panic!("a commit") };
+    let head = applied[0].head;
+    let unknown = Commit {
+        revision: head.revision + 1,
+        parent: head.hash,
+        format: MUST_UNDERSTAND,
+        ..applied[0].commit.clone()
+    };
+    log.writer().unwrap().append(vec![encode_commit(&unknown)]).await;
+    eventually("it stands in line no more", || !table.is_wanted()).await;
+    assert_eq!(publisher.replica.alarm().unwrap().kind, AlarmKind::Undecodable);
 }
 
 #[tokio::test]
