@@ -13,6 +13,8 @@ use crate::{Damage, EmbeddedSettings, stored, wal};
 
 /// Held for as long as a process uses the directory.
 const LOCK_FILE: &str = "headwater.lock";
+/// Stands here while a log is made.
+const MAKING_FILE: &str = "headwater.making";
 /// How much of a log too large for a whole verification is verified before it opens, in records.
 const TAIL_RECORDS: u64 = 10_000;
 
@@ -77,11 +79,18 @@ pub(crate) fn open(settings: &EmbeddedSettings) -> Result<Opened, OpenError> {
     let unusable = |error| OpenError::Directory { dir: dir.into(), error };
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(unusable)?;
     let lock = lock(dir)?;
+    unmake(dir).map_err(unusable)?;
     let held = Held::count(dir).map_err(unusable)?;
     let damaged = |damage| OpenError::Damaged { dir: dir.into(), damage };
     wal::check(dir).map_err(unusable)?.map_err(|damage| damaged(complete(dir, damage)))?;
+    if held.is_new {
+        begin_making(dir).map_err(unusable)?;
+    }
     let db =
         DB::open(&options(settings, held.is_new), dir).map_err(|error| refusal(dir, &error))?;
+    if held.is_new {
+        made(dir).map_err(unusable)?;
+    }
     let whole = held.bytes <= settings.verify_on_open_bytes;
     let (end, unverified) = verify(&db, whole).map_err(damaged)?;
     let last_ms = last_time(&db, end).map_err(damaged)?;
@@ -112,6 +121,32 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     };
     note(&mut file).map_err(unusable)?;
     Ok(file)
+}
+
+/// Says that the log is being made: what stands here then was never acknowledged.
+fn begin_making(dir: &Path) -> io::Result<()> {
+    File::create(dir.join(MAKING_FILE))?.sync_all()?;
+    File::open(dir)?.sync_all()
+}
+
+/// The log is made. Durable before the first record is: a log with that file would be thrown away.
+fn made(dir: &Path) -> io::Result<()> {
+    fs::remove_file(dir.join(MAKING_FILE))?;
+    File::open(dir)?.sync_all()
+}
+
+/// Removes what is left of a log whose making was cut off: RocksDB opens no directory that is half its own.
+fn unmake(dir: &Path) -> io::Result<()> {
+    if !dir.join(MAKING_FILE).try_exists()? {
+        return Ok(());
+    }
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        if name != MAKING_FILE && name != LOCK_FILE {
+            fs::remove_file(dir.join(name))?;
+        }
+    }
+    File::open(dir)?.sync_all()
 }
 
 /// What the directory holds before RocksDB looks at it.

@@ -61,6 +61,30 @@ async fn kill_9_loses_nothing_acknowledged() {
 }
 
 #[tokio::test]
+async fn a_log_whose_making_was_cut_off_anywhere_is_made_anew() {
+    let whole = tempfile::tempdir().unwrap();
+    open(whole.path()).unwrap().close().await;
+    let files: Vec<_> =
+        std::fs::read_dir(whole.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(files.iter().any(|name| name == "CURRENT"), "{files:?}");
+    assert!(files.iter().all(|name| name != "headwater.making"), "it is made");
+    // Any of the files may be missing yet.
+    for missing in &files {
+        let dir = tempfile::tempdir().unwrap();
+        for name in files.iter().filter(|name| *name != missing) {
+            std::fs::copy(whole.path().join(name), dir.path().join(name)).unwrap();
+        }
+        std::fs::write(dir.path().join("headwater.making"), "").unwrap();
+        let log = open(dir.path()).unwrap_or_else(|error| panic!("without {missing:?}: {error}"));
+        append(&log, vec!["first".into()]).await;
+        log.close().await;
+        let log = open(dir.path()).unwrap();
+        assert_eq!(read_all(&log).await.len(), 1, "without {missing:?}");
+        log.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_disk_that_fails_is_ambiguous_then_refused_and_still_read() {
     let dir = tempfile::tempdir().unwrap();
     // No file may grow beyond about a megabyte: a write fails in the middle of the log.
