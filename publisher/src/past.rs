@@ -29,7 +29,7 @@ impl Past {
 pub(crate) async fn ask(write: &Write, replica: &Replica, history: &dyn History) -> Option<Past> {
     let base = write.proposal.base_revision?;
     let view = replica.view()?;
-    let head = history.head()?;
+    let head = history.head().await.ok()?;
     let on_chain = head == *view.head() || replica.tail().hash_at(head.revision) == Some(head.hash);
     if !on_chain || base > view.revision() {
         return None;
@@ -39,8 +39,8 @@ pub(crate) async fn ask(write: &Write, replica: &Replica, history: &dyn History)
         if view.get(namespace.as_str(), key.as_str()).is_some() {
             continue;
         }
-        let changed =
-            history.last_change(namespace.as_str(), key.as_str(), head.revision).await.ok()?;
+        let (name, key_name) = (namespace.as_str(), Some(key.as_str()));
+        let changed = history.last_change(name, key_name, head.revision).await.ok()?;
         last.insert((namespace.clone(), key.clone()), changed);
     }
     Some(Past { upto: head.revision, last })

@@ -29,7 +29,10 @@ mod view;
 pub use bootstrap::last_good;
 pub use chain::{Chain, Resumed, Step, Stop};
 pub use follow::is_record_of;
-pub use history::{CommitsPage, History, HistoryError};
+pub use history::{
+    Asked, CommitsPage, CommitsQuery, DiffPage, DiffQuery, EntriesPage, EntriesQuery, History,
+    HistoryError, KeyDiff, Order, Recent, Version, VersionsPage, VersionsQuery,
+};
 pub use replay::{ReplayError, Replayed, replay};
 pub use replica::{Closed, Follow, Loop, Observer, Progress, Replica, Seen, Settings};
 pub use status::{Alarm, AlarmKind, Phase, Source, Status};

@@ -97,6 +97,11 @@ impl Tail {
         self.ring().as_ref().map(|ring| ring.base.revision)
     }
 
+    /// The head that the first commit it still knows follows; none before the first state.
+    pub fn base(&self) -> Option<Head> {
+        self.ring().as_ref().map(|ring| ring.base)
+    }
+
     /// The chain hash at a revision the tail still knows.
     pub fn hash_at(&self, revision: u64) -> Option<Hash> {
         let ring = self.ring();

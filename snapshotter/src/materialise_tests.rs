@@ -74,7 +74,7 @@ proptest! {
         let model: Vec<_> = chain.state.iter().map(|(n, k, entry)| (n.to_string(), k.to_string(), entry.clone())).collect();
         prop_assert_eq!(entries, model);
         for ((namespace, key), (revision, _)) in last_change {
-            prop_assert_eq!(rows.last_change(namespace.as_str(), key.as_str(), u64::MAX).unwrap(), revision);
+            prop_assert_eq!(rows.change_at(namespace.as_str(), key.as_str(), u64::MAX).unwrap().map_or(0, |change| change.revision), revision);
         }
         for stored in rows.records(0, u64::MAX).unwrap() {
             let (revision, _, stored) = stored.unwrap();

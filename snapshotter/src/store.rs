@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!  entries   namespace, key            → the current entry
-//!  versions  namespace, key, revision  → the entry then; empty when that commit deleted it
+//!  versions  namespace, key, revision  → the entry then; empty when that commit deleted it; keys in byte order
 //!  commits   revision                  → position, append time, hash, record as stored
 //!  actors    hash of actor, revision   → nothing: an index
+//!  touched   namespace, revision       → nothing: an index of the commits that name the namespace
 //!  meta      head, totals by namespace, layout
 //! ```
 //! One `WriteBatch` changes all of them, so a crash leaves a state that once was, and its place.
@@ -12,6 +13,7 @@
 mod batch;
 mod history;
 mod keys;
+mod past;
 mod read;
 mod rows;
 
@@ -30,11 +32,12 @@ const ENTRIES: &str = "entries";
 const VERSIONS: &str = "versions";
 const COMMITS: &str = "commits";
 const ACTORS: &str = "actors";
+const TOUCHED: &str = "touched";
 const META: &str = "meta";
-const FAMILIES: [&str; 5] = [ENTRIES, VERSIONS, COMMITS, ACTORS, META];
+const FAMILIES: [&str; 6] = [ENTRIES, VERSIONS, COMMITS, ACTORS, TOUCHED, META];
 
-/// The layout this build writes.
-const LAYOUT: u32 = 1;
+/// The layout this build reads and writes. A store of an older one is thrown away: the log has everything.
+const LAYOUT: u32 = 2;
 
 /// Memory for blocks read, in bytes, shared by all column families.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
@@ -110,8 +113,28 @@ fn options() -> Options {
 }
 
 impl Store {
-    /// Opens the store, creating it when there is none.
+    /// Opens the store, creating it when there is none. One of an older build's layout begins anew, empty.
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+        let store = Self::open_any(dir)?;
+        match store.layout()? {
+            LAYOUT => Ok(store),
+            found if found > LAYOUT => Err(StoreError::Newer { found }),
+            found => {
+                tracing::info!(
+                    found,
+                    wanted = LAYOUT,
+                    "the store is of an older layout: it is rebuilt from the log"
+                );
+                drop(store);
+                Self::destroy(dir)?;
+                let store = Self::open_any(dir)?;
+                store.layout()?;
+                Ok(store)
+            }
+        }
+    }
+
+    fn open_any(dir: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(dir)
             .map_err(|error| StoreError::Failed(format!("{}: {error}", dir.display())))?;
         let cache = Cache::new_lru_cache(CACHE_BYTES);
@@ -123,9 +146,7 @@ impl Store {
                 error.into()
             }
         })?;
-        let store = Self { db };
-        store.check_layout()?;
-        Ok(store)
+        Ok(Self { db })
     }
 
     /// Removes a store: moved away first, so that a crash in between leaves none rather than half of one.
@@ -140,16 +161,15 @@ impl Store {
         gone.map_err(|error| StoreError::Failed(format!("{}: {error}", dir.display())))
     }
 
-    fn check_layout(&self) -> Result<(), StoreError> {
+    /// The layout of the rows; a new store's is this build's.
+    fn layout(&self) -> Result<u32, StoreError> {
         let meta = self.family(META)?;
         let Some(row) = self.db.get_cf(meta, keys::LAYOUT)? else {
-            return Ok(self.db.put_cf(meta, keys::LAYOUT, LAYOUT.to_le_bytes())?);
+            self.db.put_cf(meta, keys::LAYOUT, LAYOUT.to_le_bytes())?;
+            return Ok(LAYOUT);
         };
         let found = <[u8; 4]>::try_from(row).map(u32::from_le_bytes);
-        match found.map_err(|_| StoreError::Damaged("a damaged layout row".into()))? {
-            found if found > LAYOUT => Err(StoreError::Newer { found }),
-            _ => Ok(()),
-        }
+        found.map_err(|_| StoreError::Damaged("a damaged layout row".into()))
     }
 
     fn family(&self, name: &'static str) -> Result<&ColumnFamily, StoreError> {
@@ -182,5 +202,18 @@ mod tests {
         store.db.put_cf(meta, keys::LAYOUT, 9u32.to_le_bytes()).unwrap();
         drop(store);
         assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { found: 9 })));
+    }
+
+    #[test]
+    fn a_store_of_an_older_layout_begins_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let meta = store.family(META).unwrap();
+        store.db.put_cf(meta, keys::LAYOUT, 1u32.to_le_bytes()).unwrap();
+        store.db.put_cf(meta, keys::HEAD, b"what an older build wrote").unwrap();
+        drop(store);
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(store.layout().unwrap(), LAYOUT);
+        assert_eq!(store.rows().place().unwrap(), None);
     }
 }

@@ -1,14 +1,10 @@
 //! Preconditions held at the commit before, and a refusal is true.
 
-use std::future::ready;
 use std::sync::Arc;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use headwater_api::{Expected, Failure, Guard, ProposedOp};
 use headwater_publisher::{Kind, Refusal, Settings, Write};
-use headwater_replica::{CommitsPage, History, HistoryError};
-use headwater_schemas::Head;
+use headwater_replica::Recent;
 use headwater_server::Precondition;
 
 use crate::chain::audit;
@@ -192,9 +188,8 @@ async fn a_deletion_before_this_process_came_is_asked_of_the_history() {
     first.put("b", "1").await.unwrap();
     first.receipt(delete("b")).await.unwrap();
     first.put("c", "1").await.unwrap();
-    let head = *first.replica.view().unwrap().head();
     let settings = Settings { remembered_deletions: 0, ..Settings::default() };
-    let history = Arc::new(Told { head, deleted_at: 2 });
+    let history = Arc::new(Recent::new(first.replica.clone()));
     let publisher = Publisher::start(log, settings, Some(history)).await;
     let based = |base| {
         let mut set = write(Kind::Commit, vec![change("b", text("2"))]);
@@ -204,32 +199,4 @@ async fn a_deletion_before_this_process_came_is_asked_of_the_history() {
     let conflict = failure(Some(0), "b", Expected::BaseRevision(1), 0);
     assert_eq!(publisher.receipt(based(1)).await, Err(Refusal::Conflict(vec![conflict])));
     assert_eq!(publisher.receipt(based(2)).await.unwrap().revision, 4);
-}
-
-/// A history that knows of one deletion.
-#[derive(Debug)]
-struct Told {
-    head: Head,
-    deleted_at: u64,
-}
-
-impl History for Told {
-    fn head(&self) -> Option<Head> {
-        Some(self.head)
-    }
-
-    fn commits(
-        &self,
-        _: u64,
-        _: u64,
-        _: Option<&str>,
-        _: usize,
-        _: usize,
-    ) -> BoxFuture<'_, Result<CommitsPage, HistoryError>> {
-        ready(Ok(CommitsPage::default())).boxed()
-    }
-
-    fn last_change(&self, _: &str, _: &str, _: u64) -> BoxFuture<'_, Result<u64, HistoryError>> {
-        ready(Ok(self.deleted_at)).boxed()
-    }
 }

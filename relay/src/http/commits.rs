@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use headwater_api::{CommitBody, CommitsBody, Cursor, CursorKind, Problem};
-use headwater_replica::{CommitsPage, History, HistoryError, TailRead};
+use headwater_replica::{CommitsPage, CommitsQuery, History, HistoryError, TailRead};
 use headwater_schemas::{Hash, StreamId};
 use headwater_server::{ApiResult, PageLimit, Query, stamp};
 use http::HeaderMap;
@@ -180,7 +180,15 @@ impl Desk {
             return Err(behind(held));
         }
         let max_bytes = wanted.max_bytes / 4 * 3;
-        let page = history.commits(from, upto, wanted.actor, wanted.limit, max_bytes).await;
+        let query = CommitsQuery {
+            after: from,
+            upto,
+            actor: wanted.actor.map(str::to_owned),
+            limit: wanted.limit,
+            max_bytes,
+            ..CommitsQuery::default()
+        };
+        let page = history.commits(query).await;
         page.map_err(|error| match error {
             HistoryError::Unavailable(why) => Problem::not_ready(&why),
             HistoryError::Compacted { oldest } => Problem::revision_compacted(from, oldest),
@@ -191,18 +199,15 @@ impl Desk {
     pub(crate) async fn hash_in_history(&self, revision: u64) -> Option<Hash> {
         let history = self.relay.history.as_deref()?;
         let held = self.check_history(history).await.ok()?;
-        let next = revision.checked_add(1).filter(|next| *next <= held)?;
-        // The next commit names it, and the first names that of the genesis, which is no commit.
-        let page = history.commits(revision, next, None, 1, usize::MAX).await.ok()?;
-        let (_, commit) = page.commits.first()?;
-        (commit.revision == next).then_some(commit.parent)
+        if revision > held {
+            return None;
+        }
+        history.hash_at(revision).await.ok()?
     }
 
     /// The revision up to which history stands on the same chain as this server.
     async fn check_history(&self, history: &dyn History) -> Result<u64, Problem> {
-        let Some(held) = history.head() else {
-            return Err(Problem::not_ready("history has no commits yet"));
-        };
+        let held = history.head().await.map_err(|error| Problem::not_ready(&error.to_string()))?;
         // Both read the same log, so one may be ahead of the other for a moment.
         let replica = &self.relay.replica;
         let _ = tokio::time::timeout(AHEAD, replica.wait_for(held.revision)).await;

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use futures::future::BoxFuture;
-use headwater_replica::{CommitsPage, History, HistoryError, Settings};
-use headwater_schemas::{Commit, Hash, Head};
+use headwater_replica::{Recent, Settings};
 use serde_json::{Value, json as value};
 
 use crate::chain::{delete, json, put};
@@ -79,61 +77,24 @@ async fn without_history_what_left_the_tail_is_revision_compacted() {
     assert_eq!(revisions(&world.get(&format!("/v1/commits?after={oldest}")).await.json()), [5]);
 }
 
-/// History that holds what it was given.
-#[derive(Debug)]
-pub(crate) struct Fixed {
-    pub(crate) head: Head,
-    pub(crate) commits: Vec<(Hash, Commit)>,
-}
-
-impl History for Fixed {
-    fn head(&self) -> Option<Head> {
-        Some(self.head)
-    }
-
-    fn commits(
-        &self,
-        after: u64,
-        upto: u64,
-        actor: Option<&str>,
-        limit: usize,
-        _: usize,
-    ) -> BoxFuture<'_, Result<CommitsPage, HistoryError>> {
-        assert!(actor.is_none() && upto <= self.head.revision);
-        let wanted =
-            |(_, commit): &&(Hash, Commit)| commit.revision > after && commit.revision <= upto;
-        let commits: Vec<_> = self.commits.iter().filter(wanted).take(limit).cloned().collect();
-        let scanned_to = commits.last().map_or(upto, |(_, commit)| commit.revision);
-        Box::pin(async move { Ok(CommitsPage { commits, scanned_to }) })
-    }
-
-    fn last_change(&self, _: &str, _: &str, _: u64) -> BoxFuture<'_, Result<u64, HistoryError>> {
-        Box::pin(async { Ok(0) })
-    }
-}
-
-/// A world whose tail holds the last commit only; history is what `spoil` makes of the commits.
-pub(crate) async fn with_history(spoil: impl FnOnce(&mut Fixed)) -> World {
-    // The same commits as the world's own chain will hold.
+/// A world whose tail holds the last commit only; its history is what another replica of the same chain holds, after
+/// `begin` has begun that chain.
+pub(crate) async fn with_history(commits: u64, begin: impl AsyncFnOnce(&mut World)) -> World {
     let mut twin = World::new().await;
-    twin.each((0..6).map(|n| json("n", "k", &n.to_string()))).await;
-    let headwater_replica::TailRead::Items(items) = twin.replica.tail().after(0, usize::MAX) else {
-        panic!("the tail holds all")
-    };
-    let head = items.last().unwrap().head;
-    let commits = items.iter().map(|item| (item.head.hash, item.commit.clone())).collect();
-    let mut history = Fixed { head, commits };
-    spoil(&mut history);
+    begin(&mut twin).await;
+    let behind = twin.chain.state.head().revision;
+    twin.each((behind..commits).map(|n| json("n", "k", &n.to_string()))).await;
+    let history = Recent::new(twin.replica.clone());
     let settings = Settings { tail_bytes: 1, ..Settings::default() };
     let mut world = World::with(settings, |relay| relay.history = Some(Arc::new(history))).await;
+    world.beside.push(twin);
     world.each((0..6).map(|n| json("n", "k", &n.to_string()))).await;
-    assert_eq!(world.chain.state.head(), twin.chain.state.head());
     world
 }
 
 #[tokio::test]
 async fn what_left_the_tail_comes_from_history() {
-    let world = with_history(|_| {}).await;
+    let world = with_history(6, async |_| {}).await;
     let page = world.get("/v1/commits?limit=4").await.json();
     assert_eq!(revisions(&page), [1, 2, 3, 4]);
     let next = page["next"].as_str().unwrap();
@@ -143,18 +104,16 @@ async fn what_left_the_tail_comes_from_history() {
 
 #[tokio::test]
 async fn history_of_another_chain_is_not_served() {
-    let world = with_history(|history| history.head.hash = Hash([9; 32])).await;
+    let world = with_history(6, async |twin| {
+        twin.commit("ann", vec![json("n", "other", "1")]).await;
+    })
+    .await;
     assert_eq!(world.get("/v1/commits").await.problem(), (503, "not_ready".into()));
 }
 
 #[tokio::test]
 async fn history_that_is_behind_the_tail_is_not_ready_and_leaves_no_gap() {
-    let world = with_history(|history| {
-        history.commits.truncate(3);
-        let (hash, commit) = history.commits[2].clone();
-        history.head = Head { revision: commit.revision, hash, ..history.head };
-    })
-    .await;
+    let world = with_history(3, async |_| {}).await;
     assert_eq!(world.get("/v1/commits").await.problem(), (503, "not_ready".into()));
 }
 

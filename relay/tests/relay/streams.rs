@@ -178,7 +178,7 @@ async fn a_revision_older_than_the_tail_is_gone_and_an_image_is_asked_for() {
 
 #[tokio::test]
 async fn another_hash_at_a_revision_older_than_the_tail_is_wrong_chain_where_history_knows() {
-    let world = with_history(|_| {}).await;
+    let world = with_history(6, async |_| {}).await;
     let TailRead::Behind { oldest } = world.replica.tail().after(0, 0) else {
         panic!("all is held")
     };
@@ -196,7 +196,10 @@ async fn another_hash_at_a_revision_older_than_the_tail_is_wrong_chain_where_his
 
 #[tokio::test]
 async fn history_of_another_chain_judges_nobody() {
-    let world = with_history(|history| history.head.hash = Hash([9; 32])).await;
+    let world = with_history(6, async |twin| {
+        twin.commit("ann", vec![json("n", "other", "1")]).await;
+    })
+    .await;
     let problem = refused(world.client().stream(1, Hash([1; 32]), None).await);
     assert_eq!(problem.code, Code::RevisionCompacted);
 }

@@ -21,6 +21,8 @@ pub(crate) struct World {
     pub(crate) replica: Replica,
     pub(crate) address: SocketAddr,
     pub(crate) stop: CancellationToken,
+    /// Other worlds that this one asks.
+    pub(crate) beside: Vec<World>,
     /// How often an image was asked for.
     pub(crate) wanted: Arc<AtomicUsize>,
 }
@@ -60,7 +62,7 @@ impl World {
         let server =
             Server::new(headwater_relay::routes(relay), ServerSettings::default(), identity);
         tokio::spawn(server.serve(vec![listener], stop.clone()));
-        Self { chain, replica, address, stop, wanted }
+        Self { chain, replica, address, stop, beside: Vec::new(), wanted }
     }
 
     pub(crate) async fn commit(&mut self, actor: &str, changes: Vec<Change>) -> u64 {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use headwater_schemas::{Commit, Effect, Namespace, Record, Totals};
+use headwater_schemas::{Change, Commit, Effect, Namespace, Record, Totals};
 use rocksdb::{ColumnFamily, WriteBatch};
 
-use super::{ACTORS, COMMITS, ENTRIES, META, Place, Store, StoreError, VERSIONS, keys, rows};
+use super::{
+    ACTORS, COMMITS, ENTRIES, META, Place, Store, StoreError, TOUCHED, VERSIONS, keys, rows,
+};
 
 /// What is about to be written.
 pub(crate) struct Batch<'a> {
@@ -14,6 +16,7 @@ pub(crate) struct Batch<'a> {
     versions: &'a ColumnFamily,
     commits: &'a ColumnFamily,
     actors: &'a ColumnFamily,
+    touched: &'a ColumnFamily,
     meta: &'a ColumnFamily,
     rows: WriteBatch,
     namespaces: BTreeSet<Namespace>,
@@ -28,6 +31,7 @@ impl<'a> Batch<'a> {
             versions: store.family(VERSIONS)?,
             commits: store.family(COMMITS)?,
             actors: store.family(ACTORS)?,
+            touched: store.family(TOUCHED)?,
             meta: store.family(META)?,
             rows: WriteBatch::default(),
             namespaces: BTreeSet::new(),
@@ -58,6 +62,10 @@ impl<'a> Batch<'a> {
         let row = rows::encode_record(record.position, record.appended_at_ms, &record.bytes);
         self.rows.put_cf(self.commits, keys::commit(revision), row);
         self.rows.put_cf(self.actors, keys::actor(&commit.actor, revision), []);
+        let named: BTreeSet<_> = commit.changes.iter().map(Change::namespace).collect();
+        for namespace in named {
+            self.rows.put_cf(self.touched, keys::touched(namespace.as_str(), revision), []);
+        }
         self.len += 1;
     }
 

@@ -1,5 +1,5 @@
-//! Keys of rows. Every part but the last is preceded by its length, so that `a` is no prefix of `ab`; revisions
-//! are big-endian, so that their order is the order of bytes.
+//! Keys of rows. A namespace is preceded by its length, so that `a` is no prefix of `ab`; a key that more follows ends in a
+//! zero byte, which no key holds, so that keys lie in byte order; revisions are big-endian, for the same reason.
 
 use headwater_schemas::Hash;
 
@@ -27,7 +27,7 @@ pub(crate) fn key_of(row: &[u8], namespace: &str) -> Option<String> {
     String::from_utf8(row.get(2 + namespace.len()..)?.to_vec()).ok()
 }
 
-/// `versions`: namespace, key, revision.
+/// `versions`: namespace, key and a zero, revision.
 pub(crate) fn version(namespace: &str, key: &str, revision: u64) -> Vec<u8> {
     let mut out = versions(namespace, key);
     out.extend_from_slice(&revision.to_be_bytes());
@@ -36,9 +36,31 @@ pub(crate) fn version(namespace: &str, key: &str, revision: u64) -> Vec<u8> {
 
 /// What all versions of one key begin with.
 pub(crate) fn versions(namespace: &str, key: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(12 + namespace.len() + key.len());
+    let mut out = Vec::with_capacity(11 + namespace.len() + key.len());
     push_part(&mut out, namespace);
-    push_part(&mut out, key);
+    out.extend_from_slice(key.as_bytes());
+    out.push(0);
+    out
+}
+
+/// The least bound above all versions of one key: the next key's begin there or later.
+pub(crate) fn behind_versions(namespace: &str, key: &str) -> Vec<u8> {
+    let mut out = entry(namespace, key);
+    out.push(1);
+    out
+}
+
+/// The key's part of a key of `versions`; none when the row is damaged.
+pub(crate) fn versioned_key(row: &[u8], namespace: &str) -> Option<String> {
+    let named = row.get(2 + namespace.len()..row.len().checked_sub(8)?)?;
+    let (zero, key) = named.split_last()?;
+    (*zero == 0).then(|| String::from_utf8(key.to_vec()).ok())?
+}
+
+/// `touched`: namespace, revision.
+pub(crate) fn touched(namespace: &str, revision: u64) -> Vec<u8> {
+    let mut out = entry(namespace, "");
+    out.extend_from_slice(&revision.to_be_bytes());
     out
 }
 
@@ -55,7 +77,7 @@ pub(crate) fn actor(actor: &str, revision: u64) -> [u8; 24] {
     out
 }
 
-/// The revision that a key of `commits`, `versions` or `actors` ends in; none when the row is damaged.
+/// The revision that a key of `commits`, `versions`, `actors` or `touched` ends in; none when the row is damaged.
 pub(crate) fn revision_of(row: &[u8]) -> Option<u64> {
     row.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
 }
@@ -96,6 +118,17 @@ mod tests {
         ) {
             prop_assume!((&a, &b) != (&c, &d));
             prop_assert!(!version(&c, &d, r).starts_with(&versions(&a, &b)));
+        }
+
+        #[test]
+        fn versions_lie_in_byte_order_of_keys_and_each_is_behind_all_of_those_before(
+            a in "[!-~é]{1,4}", b in "[!-~é]{1,4}", r in any::<u64>(), s in any::<u64>(),
+        ) {
+            prop_assume!(a < b);
+            prop_assert!(version("n", &a, r) < version("n", &b, s));
+            prop_assert!(version("n", &a, r) < behind_versions("n", &a));
+            prop_assert!(behind_versions("n", &a) <= versions("n", &b));
+            prop_assert_eq!(versioned_key(&version("n", &a, r), "n"), Some(a));
         }
 
         #[test]

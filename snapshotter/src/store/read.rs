@@ -3,18 +3,19 @@
 use headwater_image::Lineage;
 use headwater_replica::Chain;
 use headwater_schemas::{
-    Entry, EntryRef, Hash, Namespace, Record, SCHEMAS_NAMESPACE, STREAM_NAMESPACE, Totals, Word,
+    Codec, Entry, EntryRef, Hash, Namespace, Record, SCHEMAS_NAMESPACE, STREAM_NAMESPACE, Totals,
+    Word,
 };
 use rocksdb::{Direction, IteratorMode, ReadOptions, Snapshot};
 
-use super::{ACTORS, COMMITS, ENTRIES, META, Place, Store, StoreError, VERSIONS, keys, rows};
+use super::{COMMITS, ENTRIES, META, Place, Store, StoreError, keys, rows};
 
 type Row = (Box<[u8]>, Box<[u8]>);
 
 /// All rows at one moment.
 pub(crate) struct Rows<'a> {
-    store: &'a Store,
-    snapshot: Snapshot<'a>,
+    pub(super) store: &'a Store,
+    pub(super) snapshot: Snapshot<'a>,
 }
 
 impl<'a> Rows<'a> {
@@ -89,6 +90,20 @@ impl<'a> Rows<'a> {
             .map_err(|error| StoreError::Damaged(format!("a damaged schema row: {error}")))
     }
 
+    /// Every schema the stream has carried, gone ones among them, so that each commit is read by its own.
+    pub(crate) fn codec(&self) -> Result<Codec, StoreError> {
+        let mut codec = Codec::default();
+        let mut keys = self.keys(SCHEMAS_NAMESPACE, "", None)?;
+        while let Some(key) = keys.next()? {
+            for change in self.changes(SCHEMAS_NAMESPACE, &key, u64::MAX)? {
+                let Some(entry) = change?.entry else { continue };
+                let damaged = |error| StoreError::Damaged(format!("a damaged schema row: {error}"));
+                codec.learn(&key, &entry.value).map_err(damaged)?;
+            }
+        }
+        Ok(codec)
+    }
+
     /// How the chain came about, where an operator led the stream to it.
     pub(crate) fn succession(&self) -> Result<Option<Lineage>, StoreError> {
         let mut words = Vec::new();
@@ -153,36 +168,5 @@ impl<'a> Rows<'a> {
             let (hash, record) = rows::decode_record(&value)?;
             Ok((revision, hash, record))
         }))
-    }
-
-    /// The revisions that one actor (or one whose hash begins alike) made after `after` up to `upto`, ascending.
-    pub(crate) fn by_actor(
-        &self,
-        actor: &str,
-        after: u64,
-        upto: u64,
-    ) -> Result<impl Iterator<Item = Result<u64, StoreError>>, StoreError> {
-        let from = keys::actor(actor, after.saturating_add(1)).to_vec();
-        let to = keys::actor(actor, upto.saturating_add(1)).to_vec();
-        let rows = self.range(ACTORS, from, Some(to), Direction::Forward)?;
-        Ok(rows.map(|row| Ok(keys::revision_of(&row?.0).ok_or(rows::Damaged("actor"))?)))
-    }
-
-    /// The last revision at or before `upto` that changed a key, deletions included; 0 when none did.
-    pub(crate) fn last_change(
-        &self,
-        namespace: &str,
-        key: &str,
-        upto: u64,
-    ) -> Result<u64, StoreError> {
-        let from = keys::versions(namespace, key);
-        let to = match upto.checked_add(1) {
-            Some(above) => Some(keys::version(namespace, key, above)),
-            None => keys::above(&from),
-        };
-        match self.range(VERSIONS, from, to, Direction::Reverse)?.next() {
-            None => Ok(0),
-            Some(row) => Ok(keys::revision_of(&row?.0).ok_or(rows::Damaged("version"))?),
-        }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use headwater_image_store::Store;
 use headwater_snapshotter::{Step, Steps};
 
+use crate::history::wanted;
 use crate::world::{Plan, World, announced, check_image, copy, shared, temporary};
 
 /// Copies of the directories at every step: what a kill -9 at that step leaves behind.
@@ -86,7 +87,7 @@ async fn killed_at_any_step_it_goes_on_and_announces_only_what_is_sound() {
         assert!(before_there.is_none_or(|before| before.revision <= there.revision), "{step:?}");
         let history = running.snapshotter.history();
         let head = world.chain.state.head().revision;
-        let page = history.commits(0, head, None, 1_000, 1 << 20).await.unwrap();
+        let page = history.commits(wanted(0, head, "", 1_000, 1 << 20)).await.unwrap();
         assert_eq!(page.commits.len() as u64, head, "{step:?}");
         running.stop().await;
     }

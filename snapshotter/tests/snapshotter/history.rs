@@ -1,6 +1,6 @@
 //! History over the rows.
 
-use headwater_replica::HistoryError;
+use headwater_replica::{CommitsQuery, HistoryError};
 
 use crate::chain::{delete, json};
 use crate::world::{Plan, Running, World, temporary};
@@ -21,20 +21,32 @@ async fn sample() -> (tempfile::TempDir, World, Running) {
     (dir, world, running)
 }
 
+/// The commits of an actor, or of everybody.
+pub(crate) fn wanted(
+    after: u64,
+    upto: u64,
+    actor: &str,
+    limit: usize,
+    max_bytes: usize,
+) -> CommitsQuery {
+    let actor = (!actor.is_empty()).then(|| actor.to_owned());
+    CommitsQuery { after, upto, actor, limit, max_bytes, ..CommitsQuery::default() }
+}
+
 #[tokio::test]
 async fn commits_come_in_order_with_their_hashes_and_limits_hold() {
     let (_dir, world, running) = sample().await;
     let history = running.snapshotter.history();
-    assert_eq!(history.head(), Some(*world.chain.state.head()));
-    let all = history.commits(0, 6, None, 100, 1 << 20).await.unwrap();
+    assert_eq!(history.head().await.unwrap(), *world.chain.state.head());
+    let all = history.commits(wanted(0, 6, "", 100, 1 << 20)).await.unwrap();
     let revisions: Vec<_> = all.commits.iter().map(|(_, commit)| commit.revision).collect();
     assert_eq!((revisions, all.scanned_to), (vec![1, 2, 3, 4, 5, 6], 6));
     for pair in all.commits.windows(2) {
         assert_eq!(pair[1].1.parent, pair[0].0);
     }
-    let some = history.commits(1, 5, None, 2, 1 << 20).await.unwrap();
+    let some = history.commits(wanted(1, 5, "", 2, 1 << 20)).await.unwrap();
     assert_eq!((some.commits.len(), some.scanned_to), (2, 3));
-    let small = history.commits(0, 6, None, 100, 1).await.unwrap();
+    let small = history.commits(wanted(0, 6, "", 100, 1)).await.unwrap();
     assert_eq!((small.commits.len(), small.scanned_to), (1, 1));
     running.stop().await;
 }
@@ -43,12 +55,12 @@ async fn commits_come_in_order_with_their_hashes_and_limits_hold() {
 async fn an_actors_commits_are_found_by_index_and_the_scan_says_how_far_it_went() {
     let (_dir, _world, running) = sample().await;
     let history = running.snapshotter.history();
-    let bob = history.commits(0, 6, Some("bob"), 2, 1 << 20).await.unwrap();
+    let bob = history.commits(wanted(0, 6, "bob", 2, 1 << 20)).await.unwrap();
     let revisions: Vec<_> = bob.commits.iter().map(|(_, commit)| commit.revision).collect();
     assert_eq!((revisions, bob.scanned_to), (vec![2, 4], 4));
-    let rest = history.commits(bob.scanned_to, 6, Some("bob"), 2, 1 << 20).await.unwrap();
+    let rest = history.commits(wanted(bob.scanned_to, 6, "bob", 2, 1 << 20)).await.unwrap();
     assert_eq!((rest.commits.len(), rest.scanned_to), (1, 6));
-    let nobody = history.commits(0, 6, Some("bo"), 9, 1 << 20).await.unwrap();
+    let nobody = history.commits(wanted(0, 6, "bo", 9, 1 << 20)).await.unwrap();
     assert_eq!((nobody.commits.len(), nobody.scanned_to), (0, 6));
     running.stop().await;
 }
@@ -69,7 +81,7 @@ async fn the_last_change_of_a_key_counts_deletions_and_stops_at_a_revision() {
         ("n", "k", 6, 0),
         ("", "nk1", 6, 0),
     ] {
-        let found = history.last_change(namespace, key, upto).await.unwrap();
+        let found = history.last_change(namespace, Some(key), upto).await.unwrap();
         assert_eq!(found, wanted, "{namespace}/{key} up to {upto}");
     }
     running.stop().await;
@@ -79,7 +91,7 @@ async fn the_last_change_of_a_key_counts_deletions_and_stops_at_a_revision() {
 async fn what_the_rows_have_not_reached_is_unavailable_never_empty() {
     let (_dir, _world, running) = sample().await;
     let history = running.snapshotter.history();
-    let ahead = history.commits(0, 7, None, 100, 1 << 20).await;
+    let ahead = history.commits(wanted(0, 7, "", 100, 1 << 20)).await;
     assert!(matches!(ahead, Err(HistoryError::Unavailable(_))), "{ahead:?}");
     running.stop().await;
 }

@@ -9,6 +9,7 @@ use headwater_schemas::{Digest, Hash, encode_commit, encode_marker};
 use headwater_snapshotter::{Step, Steps, StoreError};
 
 use crate::chain::json;
+use crate::history::wanted;
 use crate::world::{Plan, World, announced, temporary};
 
 /// Ten times what a cut takes here: that something does not happen can only be waited for.
@@ -107,7 +108,10 @@ async fn on_another_log_rows_stop_at_the_last_good_state_with_an_alarm_and_go_on
         assert_eq!(status.alarm.unwrap().kind, AlarmKind::NotOnThisLog);
         assert_eq!((status.revision, status.hash), (Some(10), world.chain.state.head().hash));
         let history = running.snapshotter.history();
-        assert_eq!(history.commits(0, 10, None, 100, 1 << 20).await.unwrap().commits.len(), 10);
+        assert_eq!(
+            history.commits(wanted(0, 10, "", 100, 1 << 20)).await.unwrap().commits.len(),
+            10
+        );
         drop(history);
         other.write(1).await;
         running.snapshotter.request_image();
@@ -177,7 +181,7 @@ async fn a_failing_disk_stops_the_rows_keeps_them_served_and_is_reopened() {
     assert!(status.last_error.unwrap().contains("no space left"));
     assert_eq!(status.alarm, None);
     let history = running.snapshotter.history();
-    assert_eq!(history.commits(0, 10, None, 100, 1 << 20).await.unwrap().commits.len(), 10);
+    assert_eq!(history.commits(wanted(0, 10, "", 100, 1 << 20)).await.unwrap().commits.len(), 10);
     running.stop().await;
 }
 

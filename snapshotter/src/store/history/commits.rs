@@ -1,0 +1,118 @@
+//! A page of commits, found by the indexes.
+
+use headwater_replica::{CommitsPage, CommitsQuery, HistoryError, Order};
+
+use super::commit;
+use crate::store::past::Revisions;
+use crate::store::{Rows, StoreError};
+
+/// How many commits one page looks at for those that are wanted, where no index tells.
+const MAX_LOOKED_AT: usize = 5_000;
+/// How many steps one page takes in the indexes to find revisions that all of them hold.
+const MAX_STEPS: usize = 50_000;
+
+/// The indexes that a question goes by: a commit that is wanted stands in all of them.
+struct Indexes<'r> {
+    all: Vec<Revisions<'r>>,
+    order: Order,
+    steps: usize,
+}
+
+/// What looking for the next revision gives.
+enum Next {
+    /// It stands in all indexes.
+    Found(u64),
+    /// None does.
+    None,
+    /// None does between where the search began and here, and it took long: go on from here.
+    Paused(u64),
+}
+
+impl<'r> Indexes<'r> {
+    fn of(rows: &'r Rows<'_>, query: &CommitsQuery) -> Result<Self, StoreError> {
+        let actor = query.actor.as_deref().map(|actor| rows.of_actor(actor)).transpose()?;
+        let namespace =
+            query.namespace.as_ref().map(|name| rows.of_namespace(name.as_str())).transpose()?;
+        let mut all: Vec<_> = actor.into_iter().chain(namespace).collect();
+        if all.is_empty() {
+            all.push(rows.of_all()?);
+        }
+        Ok(Self { all, order: query.order, steps: 0 })
+    }
+
+    /// The first revision from `from` on, in the order asked for, that stands in all of them.
+    fn next(&mut self, from: u64) -> Result<Next, StoreError> {
+        let mut candidate = from;
+        loop {
+            let before = candidate;
+            for index in &mut self.all {
+                self.steps += 1;
+                let found = match self.order {
+                    Order::Ascending => index.at_or_above(candidate)?,
+                    Order::Descending => index.at_or_below(candidate)?,
+                };
+                let Some(found) = found else { return Ok(Next::None) };
+                candidate = found;
+            }
+            if candidate == before || self.all.len() == 1 {
+                return Ok(Next::Found(candidate));
+            }
+            if self.steps >= MAX_STEPS {
+                return Ok(Next::Paused(candidate));
+            }
+        }
+    }
+}
+
+/// The commits that `query` wants, of rows that reach its end.
+pub(super) fn page(rows: &Rows<'_>, query: &CommitsQuery) -> Result<CommitsPage, HistoryError> {
+    let codec = rows.codec()?;
+    let mut indexes = Indexes::of(rows, query)?;
+    let (first, end) = match query.order {
+        Order::Ascending => (query.after.saturating_add(1), query.upto),
+        Order::Descending => (query.upto, query.after),
+    };
+    let mut page = CommitsPage { commits: Vec::new(), scanned_to: end };
+    if query.after >= query.upto {
+        return Ok(page);
+    }
+    let (mut from, mut bytes, mut looked_at) = (first, 0, 0);
+    loop {
+        // What is before `from` was looked at: that is how far the page goes if it ends here.
+        let scanned_to = match query.order {
+            Order::Ascending => from - 1,
+            Order::Descending => from,
+        };
+        let is_full = page.commits.len() >= query.limit || bytes >= query.max_bytes;
+        let revision = match indexes.next(from)? {
+            Next::Found(revision) if is_within(query, revision) => revision,
+            Next::Paused(revision) if is_within(query, revision) => {
+                page.scanned_to = match query.order {
+                    Order::Ascending => revision - 1,
+                    Order::Descending => revision,
+                };
+                return Ok(page);
+            }
+            Next::Found(_) | Next::None | Next::Paused(_) => return Ok(page),
+        };
+        if is_full || looked_at >= MAX_LOOKED_AT {
+            page.scanned_to = scanned_to;
+            return Ok(page);
+        }
+        let (hash, record, commit) = commit(rows, &codec, revision)?;
+        looked_at += 1;
+        if query.matches(&commit) {
+            bytes += record.bytes.len();
+            page.commits.push((hash, commit));
+        }
+        from = match query.order {
+            Order::Ascending => revision.saturating_add(1),
+            Order::Descending => revision - 1,
+        };
+    }
+}
+
+/// The genesis, 0, is no commit that is listed.
+fn is_within(query: &CommitsQuery, revision: u64) -> bool {
+    revision > query.after && revision <= query.upto
+}
