@@ -74,6 +74,19 @@ impl Cursor {
     /// # Errors
     /// [`CursorError`]: answer 400 `invalid_cursor`.
     pub fn decode(text: &str, kind: CursorKind, scope: &[&str]) -> Result<Self, CursorError> {
+        let (cursor, scoped) = Self::read(text, kind)?;
+        if scoped == digest_of(scope) { Ok(cursor) } else { Err(CursorError::Foreign) }
+    }
+
+    /// Looks into the cursor of an answer that one has just asked for, whatever the query was.
+    ///
+    /// # Errors
+    /// [`CursorError`]: the server speaks another version of them.
+    pub fn peek(text: &str, kind: CursorKind) -> Result<Self, CursorError> {
+        Self::read(text, kind).map(|(cursor, _)| cursor)
+    }
+
+    fn read(text: &str, kind: CursorKind) -> Result<(Self, [u8; SCOPE_BYTES]), CursorError> {
         if text.len() > MAX_CURSOR_CHARS {
             return Err(CursorError::Damaged);
         }
@@ -90,14 +103,15 @@ impl Cursor {
         if *version != VERSION {
             return Err(CursorError::Damaged);
         }
-        if *found != kind as u8 || *scoped != digest_of(scope) {
+        if *found != kind as u8 {
             return Err(CursorError::Foreign);
         }
-        Ok(Self {
+        let cursor = Self {
             stream_id: StreamId(*stream_id),
             revision: u64::from_le_bytes(*revision),
             payload: payload.to_vec(),
-        })
+        };
+        Ok((cursor, *scoped))
     }
 }
 

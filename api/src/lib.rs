@@ -10,15 +10,18 @@ mod at;
 mod body;
 mod code;
 mod cursor;
+mod diff;
 mod duration;
 mod expected;
 mod frame;
 pub mod header;
+mod history;
 mod manifest;
 mod media;
 mod object;
 mod openapi;
 pub mod paths;
+mod place;
 mod problem;
 mod refusal;
 mod request;
@@ -34,9 +37,11 @@ pub use body::{
 };
 pub use code::Code;
 pub use cursor::{Cursor, CursorError, CursorKind};
+pub use diff::{DiffBody, DifferenceBody};
 pub use duration::{DurationError, MAX_DURATION, format_duration, parse_duration};
 pub use expected::{Expected, Failure};
 pub use frame::{Frame, FrameDecoder, FrameError, MAX_FRAME_BYTES};
+pub use history::{HistoryBody, VersionBody};
 pub use manifest::{Lineage, ManifestBlock, ManifestBody};
 pub use media::{
     DEFAULT_MEDIA_TYPE, MAX_MEDIA_TYPE_BYTES, accepts, effective_media_type, essence, is_json,
@@ -44,6 +49,7 @@ pub use media::{
 };
 pub use object::Object;
 pub use openapi::Components;
+pub use place::{CommitsPlace, DiffPlace, VersionsPlace, key_place, list_scope};
 pub use problem::Problem;
 pub use refusal::Succession;
 pub use request::{

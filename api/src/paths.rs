@@ -13,6 +13,10 @@ pub const CONFIG: &str = "/v1/config";
 pub const NAMESPACES: &str = "/v1/namespaces";
 /// Commits: the list, one by revision, and where change sets are posted.
 pub const COMMITS: &str = "/v1/commits";
+/// The versions of a key: `/v1/history/{namespace}/{key}`.
+pub const HISTORY: &str = "/v1/history";
+/// What two states of a namespace differ in: `/v1/diff/{namespace}`.
+pub const DIFF: &str = "/v1/diff";
 /// What this server knows of itself.
 pub const STATUS: &str = "/v1/status";
 /// The binary stream of live commits.
@@ -44,6 +48,16 @@ pub fn config(namespace: &Namespace, key: &Key) -> String {
 /// The path of a namespace's list.
 pub fn list(namespace: &Namespace) -> String {
     format!("{CONFIG}/{namespace}")
+}
+
+/// The path of a key's versions.
+pub fn history(namespace: &Namespace, key: &Key) -> String {
+    format!("{HISTORY}/{namespace}/{}", encode_key(key.as_str()))
+}
+
+/// The path of a namespace's differences.
+pub fn diff(namespace: &Namespace) -> String {
+    format!("{DIFF}/{namespace}")
 }
 
 /// The path of one commit.

@@ -30,7 +30,7 @@ pub(crate) async fn ask(write: &Write, replica: &Replica, history: &dyn History)
     let base = write.proposal.base_revision?;
     let view = replica.view()?;
     let head = history.head().await.ok()?;
-    let on_chain = head == *view.head() || replica.tail().hash_at(head.revision) == Some(head.hash);
+    let on_chain = head == *view.head() || replica.hash_at(head.revision) == Some(head.hash);
     if !on_chain || base > view.revision() {
         return None;
     }

@@ -4,12 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use headwater_api::{Cursor, CursorKind, Problem};
+use headwater_api::{Code, Cursor, CursorKind, Problem};
 use headwater_replica::View;
+use headwater_server::Wait;
 
 use crate::metrics;
+use crate::reading::State;
 use crate::relay::Desk;
 use crate::settings::Settings;
+
+/// How long the revision of a cursor that another replica gave out is waited for.
+const AHEAD: Duration = Duration::from_secs(1);
 
 /// The last few states that a cursor was handed out for, each until nobody asked for it for a while.
 #[derive(Debug)]
@@ -40,7 +45,7 @@ impl Cursors {
         metrics::cursor_states(kept.len());
     }
 
-    fn get(&self, revision: u64) -> Option<Arc<View>> {
+    pub(crate) fn get(&self, revision: u64) -> Option<Arc<View>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (view, used) = kept.get(&revision)?;
         (used.elapsed() < self.idle).then(|| view.clone())
@@ -54,13 +59,13 @@ impl Cursors {
 
 impl Desk {
     /// The state and the place in it that a client's cursor names.
-    pub(crate) fn resume(
+    pub(crate) async fn resume(
         &self,
         text: &str,
         kind: CursorKind,
         scope: &[&str],
     ) -> Result<(Arc<View>, Vec<u8>), Problem> {
-        let cursor = self.cursor(text, kind, scope)?;
+        let cursor = self.cursor(text, kind, scope).await?;
         let now = self.view()?;
         let revision = cursor.revision;
         let view =
@@ -73,8 +78,9 @@ impl Desk {
         Ok((view, cursor.payload))
     }
 
-    /// A client's cursor, of this stream and this query.
-    pub(crate) fn cursor(
+    /// A client's cursor, of this stream and this query. One that another replica gave out may be ahead of this one for a
+    /// moment.
+    pub(crate) async fn cursor(
         &self,
         text: &str,
         kind: CursorKind,
@@ -86,6 +92,12 @@ impl Desk {
         if cursor.stream_id != here {
             return Err(Problem::wrong_stream(&cursor.stream_id.to_string(), here));
         }
+        self.reach(cursor.revision, Some(Wait(AHEAD))).await.map_err(|problem| {
+            match problem.code {
+                Code::RevisionNotReached => Problem::not_ready(&problem.detail),
+                _ => problem,
+            }
+        })?;
         Ok(cursor)
     }
 
@@ -101,6 +113,21 @@ impl Desk {
         let head = view.head();
         let payload = payload.as_bytes().to_vec();
         Cursor { stream_id: head.stream_id, revision: head.revision, payload }.encode(kind, scope)
+    }
+
+    /// A cursor that goes on in a state behind a place; a state that is held whole is kept for it.
+    pub(crate) fn go_on(
+        &self,
+        state: &State,
+        payload: Vec<u8>,
+        kind: CursorKind,
+        scope: &[&str],
+    ) -> String {
+        if let State::Now(view) = state {
+            self.cursors.keep(view);
+        }
+        let (stream_id, revision) = (state.stream_id(), state.revision());
+        Cursor { stream_id, revision, payload }.encode(kind, scope)
     }
 }
 

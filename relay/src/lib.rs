@@ -3,7 +3,7 @@
 //! ```text
 //!                        ┌─ http/config, list, namespaces   (one immutable view each)
 //!  replica ── view ──────┤
-//!          └─ tail ──────┼─ http/commits ── history, beyond the tail
+//!          └─ tail ──────┼─ http/commits, history, diff, and what was ── history, beyond the tail
 //!                        └─ stream (a cursor into the tail per client: no queue, no task)
 //!  image shelf ──────────── http/images
 //! ```
@@ -13,6 +13,7 @@ mod cursors;
 mod http;
 pub mod metrics;
 mod openapi;
+mod past;
 mod reading;
 mod relay;
 mod settings;

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use headwater_api::{At, Problem, Time};
+use headwater_api::{At, Cursor, Problem, TimeError};
 use headwater_replica::View;
-use headwater_server::Wait;
+use headwater_schemas::StreamId;
+use headwater_server::{Wait, stamp};
+use http::HeaderMap;
 
 use crate::relay::Desk;
 
@@ -61,22 +63,72 @@ impl Desk {
         }
     }
 
-    /// The state at `at`; the head when nothing is asked. States of the past are not served here: only the head by
-    /// its revision or by a time at or after its commit.
-    pub(crate) fn view_at(&self, at: Option<At>) -> Result<Arc<View>, Problem> {
+    /// The state at `at`; the head when nothing is asked.
+    pub(crate) async fn state_at(&self, at: Option<At>) -> Result<State, Problem> {
         let view = self.view()?;
-        let head = view.head();
-        match at {
-            None => Ok(view),
-            Some(At::Revision(revision)) if revision == head.revision => Ok(view),
-            Some(At::Time(Time(at_ms))) if at_ms >= head.at_ms => Ok(view),
-            Some(At::Revision(revision)) if revision > head.revision => {
-                Err(Problem::revision_in_future(revision, head.revision))
-            }
-            Some(_) => Err(Problem::invalid_request(format!(
-                "at: this server serves the state at the head only (revision {}), not yet older ones; leave out at",
-                head.revision
-            ))),
+        let Some(at) = at else { return Ok(State::Now(view)) };
+        let revision = self.revision_of(at, &view).await?;
+        Ok(Self::state(view, revision))
+    }
+
+    fn state(view: Arc<View>, revision: u64) -> State {
+        if revision == view.revision() {
+            return State::Now(view);
+        }
+        State::Then { revision, stream_id: view.head().stream_id }
+    }
+
+    /// The state that a cursor's page shows.
+    pub(crate) fn state_of(&self, cursor: &Cursor) -> Result<State, Problem> {
+        match self.cursors.get(cursor.revision) {
+            Some(kept) => Ok(State::Now(kept)),
+            None => Ok(Self::state(self.view()?, cursor.revision)),
         }
     }
+}
+
+/// The state that a read is answered from.
+#[derive(Debug)]
+pub(crate) enum State {
+    /// One that this server holds whole: the head, or one that is kept for a cursor.
+    Now(Arc<View>),
+    /// One of the past.
+    Then {
+        /// Its revision.
+        revision: u64,
+        /// Its stream.
+        stream_id: StreamId,
+    },
+}
+
+impl State {
+    pub(crate) fn revision(&self) -> u64 {
+        match self {
+            Self::Now(view) => view.revision(),
+            Self::Then { revision, .. } => *revision,
+        }
+    }
+
+    pub(crate) fn stream_id(&self) -> StreamId {
+        match self {
+            Self::Now(view) => view.head().stream_id,
+            Self::Then { stream_id, .. } => *stream_id,
+        }
+    }
+
+    /// The headers that every answer from it has.
+    pub(crate) fn stamped(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        stamp(&mut headers, self.revision(), self.stream_id());
+        headers
+    }
+}
+
+/// The text of `at`, read; empty counts as absent.
+pub(crate) fn at(name: &str, text: &str) -> Result<Option<At>, Problem> {
+    let parse = |text: &str| {
+        text.parse()
+            .map_err(|error: TimeError| Problem::invalid_request(format!("{name}: {error}")))
+    };
+    (!text.is_empty()).then(|| parse(text)).transpose()
 }

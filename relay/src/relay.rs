@@ -9,7 +9,7 @@ use axum::routing::get;
 use futures::future::BoxFuture;
 use headwater_api::{Problem, paths};
 use headwater_log::Log;
-use headwater_replica::{Alarm, History, Replica};
+use headwater_replica::{Alarm, History, Recent, Replica};
 use tokio_util::sync::CancellationToken;
 
 use crate::cursors::Cursors;
@@ -88,6 +88,8 @@ impl fmt::Debug for Relay {
 pub(crate) struct Desk {
     pub(crate) relay: Relay,
     pub(crate) cursors: Cursors,
+    /// History as far as the replica's tail reaches.
+    pub(crate) recent: Recent,
     pub(crate) frames: Frames,
 }
 
@@ -104,12 +106,16 @@ impl Desk {
 /// answers have in common. Health and metrics are the server's own.
 pub fn routes(relay: Relay) -> Router {
     let cursors = Cursors::new(&relay.settings);
-    let desk = Arc::new(Desk { relay, cursors, frames: Frames::default() });
+    let recent = Recent::new(relay.replica.clone());
+    let desk = Arc::new(Desk { relay, cursors, recent, frames: Frames::default() });
     Router::new()
         .route("/v1/config/{ns}", get(http::list::get))
         .route("/v1/config/{ns}/{*key}", get(http::config::get))
         .route(paths::NAMESPACES, get(http::namespaces::get))
+        .route("/v1/history/{ns}/{*key}", get(http::history::get))
+        .route("/v1/diff/{ns}", get(http::diff::get))
         .route(paths::COMMITS, get(http::commits::get))
+        .route("/v1/commits/{revision}", get(http::commit::get))
         .route(paths::STATUS, get(http::status::get))
         .route(paths::IMAGES_LATEST, get(http::images::latest))
         .route("/v1/images/{name}", get(http::images::by_name))

@@ -89,6 +89,11 @@ impl Ancestry {
         self.now.holds(point) || self.left.holds(point)
     }
 
+    /// The hash at a revision of this chain, if that is a point that is kept.
+    pub(crate) fn hash_at(&self, revision: u64) -> Option<Hash> {
+        self.now.at(revision)
+    }
+
     /// Whether the place is of the chain that was left, and not of this one.
     pub(crate) fn has_left(&self, revision: u64, hash: Hash) -> bool {
         self.left.at(revision) == Some(hash) && self.now.at(revision) != Some(hash)

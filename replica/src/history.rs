@@ -2,15 +2,17 @@
 
 mod page;
 mod recent;
+mod remote;
 
 use futures::future::BoxFuture;
 use headwater_schemas::{Entry, Hash, Head};
 
 pub use page::{
-    CommitsPage, CommitsQuery, DiffPage, DiffQuery, EntriesPage, EntriesQuery, KeyDiff, Order,
+    CommitsPage, CommitsQuery, DiffPage, DiffQuery, EntriesPage, EntriesQuery, KeyDiff, Order, Put,
     Version, VersionsPage, VersionsQuery,
 };
 pub use recent::Recent;
+pub use remote::RemoteHistory;
 
 /// Why history cannot be had.
 #[derive(Debug, Clone, thiserror::Error)]

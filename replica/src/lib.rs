@@ -16,6 +16,7 @@ mod core;
 mod delta;
 mod follow;
 mod history;
+pub mod history_conformance;
 mod measure;
 mod rebase;
 mod remote;
@@ -31,7 +32,7 @@ pub use chain::{Chain, Resumed, Step, Stop};
 pub use follow::is_record_of;
 pub use history::{
     Asked, CommitsPage, CommitsQuery, DiffPage, DiffQuery, EntriesPage, EntriesQuery, History,
-    HistoryError, KeyDiff, Order, Recent, Version, VersionsPage, VersionsQuery,
+    HistoryError, KeyDiff, Order, Put, Recent, RemoteHistory, Version, VersionsPage, VersionsQuery,
 };
 pub use replay::{ReplayError, Replayed, replay};
 pub use replica::{Closed, Follow, Loop, Observer, Progress, Replica, Seen, Settings};

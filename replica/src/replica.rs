@@ -230,6 +230,12 @@ impl Replica {
         self.shared.ancestry().has_left(revision, hash)
     }
 
+    /// The chain hash at a revision that the tail knows, or that is one of the last points this replica was at.
+    pub fn hash_at(&self, revision: u64) -> Option<Hash> {
+        let known = self.shared.tail.hash_at(revision);
+        known.or_else(|| self.shared.ancestry().hash_at(revision))
+    }
+
     /// How far the loop is; it changes after the view was swapped and the tail extended.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.shared.progress.subscribe()

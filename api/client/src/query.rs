@@ -42,12 +42,8 @@ pub struct Read {
 
 impl Read {
     pub(crate) fn parameters(&self) -> Parameters {
-        let at = self.at.map(|at| match at {
-            At::Revision(revision) => revision.to_string(),
-            At::Time(time) => time.to_string(),
-        });
         Parameters::default()
-            .with("at", at)
+            .with("at", self.at.map(at))
             .with("min_revision", self.min_revision)
             .with("timeout", self.timeout.map(format_duration))
             .with("consistency", self.linearizable.then_some("linearizable"))
@@ -66,6 +62,46 @@ pub struct ListQuery {
     pub at: Option<At>,
     /// Entries a page; 1 to 1,000.
     pub limit: Option<usize>,
+    /// Only of this stream.
+    pub stream: Option<StreamId>,
+}
+
+/// Which differences of a namespace are listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiffQuery {
+    /// The old state.
+    pub from: At,
+    /// The new state; the head unless told. It may be the earlier one.
+    pub to: Option<At>,
+    /// Only keys that begin with this.
+    pub prefix: Option<String>,
+    /// Differences a page; 1 to 1,000.
+    pub limit: Option<usize>,
+    /// Only of this stream.
+    pub stream: Option<StreamId>,
+}
+
+impl DiffQuery {
+    /// Everything that differs between a state and the head.
+    pub fn since(from: At) -> Self {
+        Self { from, to: None, prefix: None, limit: None, stream: None }
+    }
+
+    pub(crate) fn parameters(&self) -> Parameters {
+        Parameters::default()
+            .with("from", Some(at(self.from)))
+            .with("to", self.to.map(at))
+            .with("prefix", self.prefix.as_ref())
+            .with("limit", self.limit)
+            .with("stream", self.stream)
+    }
+}
+
+fn at(at: At) -> String {
+    match at {
+        At::Revision(revision) => revision.to_string(),
+        At::Time(time) => time.to_string(),
+    }
 }
 
 /// Which commits are listed.
@@ -89,6 +125,8 @@ pub struct CommitsQuery {
     pub descending: bool,
     /// Commits a page; 1 to 1,000.
     pub limit: Option<usize>,
+    /// Only of this stream.
+    pub stream: Option<StreamId>,
 }
 
 impl CommitsQuery {
@@ -103,6 +141,7 @@ impl CommitsQuery {
             .with("until", self.until)
             .with("order", self.descending.then_some("desc"))
             .with("limit", self.limit)
+            .with("stream", self.stream)
     }
 }
 

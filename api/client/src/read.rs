@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater_api::{
-    Code, CommitBody, CommitsBody, EntryBody, ListBody, NamespacesBody, StatusBody, header, paths,
+    Code, CommitBody, CommitsBody, DiffBody, EntryBody, HistoryBody, ListBody, NamespacesBody,
+    StatusBody, header, paths,
 };
 use headwater_schemas::{Key, Namespace, StreamId};
 use http::header::{ACCEPT, CONTENT_TYPE, ETAG};
@@ -14,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::query::Parameters;
 use crate::send::Again;
-use crate::{Client, ClientError, CommitsQuery, ListQuery, Read};
+use crate::{Client, ClientError, CommitsQuery, DiffQuery, ListQuery, Read};
 
 /// A value as stored, with what the headers say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,17 @@ pub struct Raw {
     /// The revision that created the key.
     pub create_revision: u64,
     /// The revision of the state it was read from.
+    pub revision: u64,
+    /// The stream.
+    pub stream_id: StreamId,
+}
+
+/// An answer, and the state that it was read from.
+#[derive(Debug, Clone)]
+pub struct Told<T> {
+    /// The answer.
+    pub body: T,
+    /// The revision of the state.
     pub revision: u64,
     /// The stream.
     pub stream_id: StreamId,
@@ -102,7 +114,7 @@ impl Client {
         query: &ListQuery,
         cursor: Option<&str>,
     ) -> Result<ListBody, ClientError> {
-        let read = Read { at: query.at, ..Read::default() };
+        let read = Read { at: query.at, stream: query.stream, ..Read::default() };
         let parameters = read
             .parameters()
             .with("prefix", query.prefix.as_ref())
@@ -142,6 +154,50 @@ impl Client {
         self.read_json(&query.parameters().with("cursor", cursor).on(paths::COMMITS)).await
     }
 
+    /// One page of the versions of a key, newest first; `cursor` is the page before's `next`.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a key that never was is `key_not_found`.
+    pub async fn history(
+        &self,
+        namespace: &Namespace,
+        key: &Key,
+        limit: Option<usize>,
+        cursor: Option<&str>,
+    ) -> Result<HistoryBody, ClientError> {
+        let parameters = Parameters::default().with("limit", limit).with("cursor", cursor);
+        self.read_json(&parameters.on(&paths::history(namespace, key))).await
+    }
+
+    /// One page of what two states of a namespace differ in; `cursor` is the page before's `next`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn diff(
+        &self,
+        namespace: &Namespace,
+        query: &DiffQuery,
+        cursor: Option<&str>,
+    ) -> Result<DiffBody, ClientError> {
+        let parameters = query.parameters().with("cursor", cursor);
+        self.read_json(&parameters.on(&paths::diff(namespace))).await
+    }
+
+    /// The record of a commit as stored; 0 is the genesis.
+    ///
+    /// # Errors
+    /// [`ClientError`]; a revision above the head is `revision_in_future`.
+    pub async fn record_at(&self, revision: u64) -> Result<Bytes, ClientError> {
+        let url = self.at(&paths::commit(revision));
+        let build = |http: &reqwest::Client| http.get(&url).header(ACCEPT, header::COMMIT_AVRO);
+        let response = self.call(Again::Safe, Duration::ZERO, build).await?;
+        let content_type = response.headers().get(CONTENT_TYPE);
+        if content_type.is_none_or(|content_type| content_type != header::COMMIT_AVRO) {
+            return Err(self.undecodable("no record of a commit"));
+        }
+        self.body(response).await
+    }
+
     /// One commit.
     ///
     /// # Errors
@@ -172,6 +228,25 @@ impl Client {
     /// [`ClientError`].
     pub async fn json_at<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.read_json(path).await
+    }
+
+    /// One page of commits, with the state that it was read from.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn commits_told(
+        &self,
+        query: &CommitsQuery,
+    ) -> Result<Told<CommitsBody>, ClientError> {
+        let url = self.at(&query.parameters().on(paths::COMMITS));
+        let response = self.call(Again::Safe, Duration::ZERO, |http| http.get(&url)).await?;
+        let headers = response.headers().clone();
+        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let revision = text(&header::REVISION).and_then(|text| text.parse().ok());
+        let stream_id = text(&header::STREAM).and_then(StreamId::from_hex);
+        let missing = || self.undecodable("an answer without its revision or its stream");
+        let (revision, stream_id) = revision.zip(stream_id).ok_or_else(missing)?;
+        Ok(Told { body: self.json(response).await?, revision, stream_id })
     }
 
     /// Asks once whether the server is alive.

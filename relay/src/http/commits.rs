@@ -1,226 +1,173 @@
-//! `GET /v1/commits`: the chain, in pages up to one revision.
+//! `GET /v1/commits`: the chain, in pages that show one revision.
 //!
 //! ```text
-//!   after ─────────── history ───────────▶│── the replica's tail ──▶ upto (the head at the first page)
+//!   after ─────────── history ───────────▶│── the replica's tail ──▶ upto
 //! ```
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use headwater_api::{CommitBody, CommitsBody, Cursor, CursorKind, Problem};
-use headwater_replica::{CommitsPage, CommitsQuery, History, HistoryError, TailRead};
-use headwater_schemas::{Hash, StreamId};
+use headwater_api::{At, CommitBody, CommitsBody, CommitsPlace, Cursor, CursorKind, Problem, Time};
+use headwater_replica::{CommitsPage, CommitsQuery, Order, View};
+use headwater_schemas::Namespace;
 use headwater_server::{ApiResult, PageLimit, Query, stamp};
 use http::HeaderMap;
 
+use super::page::{cut, values_of};
 use crate::relay::Desk;
 
 #[derive(Debug, serde::Deserialize)]
 pub(crate) struct Parameters {
     after: Option<u64>,
+    before: Option<u64>,
+    namespace: Option<String>,
+    #[serde(default)]
+    prefix: String,
     actor: Option<String>,
+    since: Option<Time>,
+    until: Option<Time>,
+    #[serde(default)]
+    order: Sort,
     #[serde(default)]
     limit: PageLimit,
     cursor: Option<String>,
 }
 
-/// What a commit costs beside its record, in bytes of JSON; base64 takes a third more than the record itself.
-const COMMIT_BYTES: usize = 512;
-/// How long history that is ahead of this server's replica is waited for.
-const AHEAD: Duration = Duration::from_secs(1);
+/// Which commits come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Sort {
+    /// The oldest.
+    #[default]
+    Asc,
+    /// The newest.
+    Desc,
+}
 
-/// A page of commits, ascending. The genesis is no commit of anybody's and is not listed; barriers are.
+/// What a commit costs beside its values, in bytes of JSON.
+const COMMIT_BYTES: usize = 512;
+
+/// A page of commits. The genesis is no commit of anybody's and is not listed; barriers are.
 #[utoipa::path(get, path = "/v1/commits", operation_id = "list_commits", tag = "read",
     params(
         ("after" = Option<u64>, Query, description = "Only later revisions"),
+        ("before" = Option<u64>, Query, description = "Only earlier revisions"),
+        ("namespace" = Option<String>, Query, description = "Only commits that change something in this namespace"),
+        ("prefix" = Option<String>, Query, description = "Only commits that change a key which begins so, in `namespace` if that is given"),
         ("actor" = Option<String>, Query, description = "Only commits of this actor"),
+        ("since" = Option<String>, Query, description = "Only commits at or after this RFC 3339 time"),
+        ("until" = Option<String>, Query, description = "Only commits at or before this RFC 3339 time"),
+        ("order" = Option<Sort>, Query, description = "`asc`, the oldest first, by default"),
         ("limit" = Option<u64>, Query, description = "1 to 1,000, 100 by default", minimum = 1, maximum = 1000),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before; all pages of one cursor end at one revision"),
+        ("cursor" = Option<String>, Query, description = "`next` of the page before; all pages of one cursor end at one revision. A page may be short, even empty; only a null `next` is the end"),
     ),
     responses(
-        (status = 200, description = "Whole commits, ascending; barriers, too", body = headwater_api::CommitsBody),
+        (status = 200, description = "Whole commits; barriers, too", body = headwater_api::CommitsBody),
+        (status = 410, description = "`revision_compacted` with `oldest_revision`: this server keeps no older commits", content_type = "application/problem+json", body = headwater_api::Problem),
         (status = "default", description = "A problem", content_type = "application/problem+json", body = headwater_api::Problem),
     ))]
 pub(crate) async fn get(
     State(desk): State<Arc<Desk>>,
-    Query(query): Query<Parameters>,
+    Query(parameters): Query<Parameters>,
 ) -> ApiResult<Response> {
-    let after = query.after.unwrap_or(0);
-    let scope = [&after.to_string(), query.actor.as_deref().unwrap_or_default()];
-    let head = *desk.view()?.head();
-    let span = match &query.cursor {
-        None => Span { from: after, upto: head.revision },
-        Some(cursor) => Span::resume(&desk.cursor(cursor, CursorKind::Commits, &scope)?)?,
+    let namespace = parameters.namespace.as_deref().map(namespace).transpose()?;
+    let scope = parameters.scope();
+    let scope: Vec<&str> = scope.iter().map(String::as_str).collect();
+    let view = desk.view()?;
+    let (place, revision) = match &parameters.cursor {
+        None => (parameters.place(&desk, &view).await?, view.revision()),
+        Some(cursor) => {
+            let cursor = desk.cursor(cursor, CursorKind::Commits, &scope).await?;
+            let place = CommitsPlace::read(&cursor.payload);
+            (place.map_err(|error| Problem::invalid_cursor(&error))?, cursor.revision)
+        }
     };
-    let wanted = Wanted {
-        span,
-        actor: query.actor.as_deref(),
-        limit: query.limit.get(),
-        max_bytes: desk.relay.settings.page_bytes,
+    let query = CommitsQuery {
+        after: place.after,
+        upto: place.upto,
+        namespace,
+        prefix: parameters.prefix.clone(),
+        actor: parameters.actor.clone(),
+        order: match parameters.order {
+            Sort::Asc => Order::Ascending,
+            Sort::Desc => Order::Descending,
+        },
+        limit: parameters.limit.get(),
+        max_bytes: values_of(desk.relay.settings.page_bytes),
     };
-    let page = desk.commits(&wanted).await?;
-    let (commits, listed_to) = bodies(&page, wanted.max_bytes);
-    let next = (listed_to < span.upto).then(|| {
-        Span { from: listed_to, ..span }.cursor(head.stream_id).encode(CursorKind::Commits, &scope)
+    let page = if query.after < query.upto {
+        desk.commits(&query).await?
+    } else {
+        CommitsPage { commits: Vec::new(), scanned_to: query.upto }
+    };
+    let (commits, scanned_to) = bodies(page, &query, desk.relay.settings.page_bytes);
+    let stream_id = view.head().stream_id;
+    let next = query.rest(scanned_to).map(|rest| {
+        let payload = CommitsPlace { after: rest.after, upto: rest.upto }.payload();
+        Cursor { stream_id, revision, payload }.encode(CursorKind::Commits, &scope)
     });
     let mut answer = HeaderMap::new();
-    stamp(&mut answer, span.upto, head.stream_id);
+    stamp(&mut answer, revision, stream_id);
     Ok((answer, axum::Json(CommitsBody { commits, next })).into_response())
 }
 
-/// The commits as they are answered, and the revision up to which they are: a page was found by the size of its records,
-/// but a control character of a text takes six bytes of JSON.
-fn bodies(page: &CommitsPage, max_bytes: usize) -> (Vec<CommitBody>, u64) {
-    let (mut commits, mut bytes) = (Vec::<CommitBody>::with_capacity(page.commits.len()), 0);
-    for (hash, commit) in &page.commits {
-        if bytes >= max_bytes
-            && let Some(last) = commits.last()
-        {
-            let listed_to = last.revision;
-            return (commits, listed_to);
-        }
-        let body = CommitBody::new(commit, *hash);
-        let values = body.changes.iter().map(|change| {
-            let base64 = change.value_base64.as_ref().map_or(0, String::len);
-            change.value.as_ref().map_or(base64, |value| value.get().len())
-        });
-        bytes += values.sum::<usize>() + COMMIT_BYTES;
-        commits.push(body);
+/// A namespace as a parameter; never one of the system's.
+pub(super) fn namespace(text: &str) -> Result<Namespace, Problem> {
+    let namespace = Namespace::parse(text).map_err(|error| Problem::invalid_name(&error))?;
+    if namespace.is_system() {
+        return Err(Problem::reserved_namespace(&namespace));
     }
-    (commits, page.scanned_to)
+    Ok(namespace)
 }
 
-/// What is still to be listed: the revisions after `from` up to `upto`.
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    from: u64,
-    upto: u64,
-}
-
-impl Span {
-    fn resume(cursor: &Cursor) -> Result<Self, Problem> {
-        let from = <[u8; 8]>::try_from(cursor.payload.as_slice());
-        let from = from.map_err(|_| Problem::invalid_cursor(&"the cursor is damaged"))?;
-        Ok(Self { from: u64::from_le_bytes(from), upto: cursor.revision })
+impl Parameters {
+    /// What the cursor of another query must not be taken for.
+    fn scope(&self) -> [String; 8] {
+        let text = |value: Option<String>| value.unwrap_or_default();
+        [
+            text(self.after.map(|revision| revision.to_string())),
+            text(self.before.map(|revision| revision.to_string())),
+            text(self.namespace.clone()),
+            self.prefix.clone(),
+            text(self.actor.clone()),
+            text(self.since.map(|time| time.to_string())),
+            text(self.until.map(|time| time.to_string())),
+            format!("{:?}", self.order),
+        ]
     }
 
-    fn cursor(self, stream_id: StreamId) -> Cursor {
-        Cursor { stream_id, revision: self.upto, payload: self.from.to_le_bytes().to_vec() }
-    }
-}
-
-/// What one page is to hold.
-struct Wanted<'a> {
-    span: Span,
-    actor: Option<&'a str>,
-    limit: usize,
-    max_bytes: usize,
-}
-
-impl Desk {
-    async fn commits(&self, wanted: &Wanted<'_>) -> Result<CommitsPage, Problem> {
-        let Span { from, upto } = wanted.span;
-        if from >= upto {
-            return Ok(CommitsPage { commits: Vec::new(), scanned_to: upto });
+    /// The revisions that the filters leave of those up to the head.
+    async fn place(&self, desk: &Desk, view: &View) -> Result<CommitsPlace, Problem> {
+        let before = self.before.map_or(u64::MAX, |before| before.saturating_sub(1));
+        let (mut after, mut upto) = (self.after.unwrap_or(0), before.min(view.revision()));
+        if let Some(Time(since_ms)) = self.since {
+            // Inclusive: after the last commit before it.
+            let earlier = At::Time(Time(since_ms.saturating_sub(1)));
+            after = after.max(desk.revision_of(earlier, view).await?);
         }
-        match self.relay.replica.tail().oldest() {
-            Some(oldest) if from < oldest => match &self.relay.history {
-                Some(history) => self.ask_history(history.as_ref(), wanted).await,
-                None => Err(Problem::revision_compacted(from, oldest)),
-            },
-            _ => self.tail_page(wanted),
+        if let Some(until) = self.until {
+            upto = upto.min(desk.revision_of(At::Time(until), view).await?);
         }
-    }
-
-    /// A page from the tail, read piece by piece: whoever extends it waits for whoever reads it.
-    fn tail_page(&self, wanted: &Wanted<'_>) -> Result<CommitsPage, Problem> {
-        let Span { from, upto } = wanted.span;
-        let mut page = CommitsPage { commits: Vec::new(), scanned_to: from };
-        let mut bytes = 0usize;
-        while page.scanned_to < upto {
-            let read =
-                self.relay.replica.tail().after(page.scanned_to, self.relay.settings.send_bytes);
-            let items = match read {
-                TailRead::Items(items) => items,
-                // It moved on meanwhile: what was found is a page, and the next one comes from history.
-                TailRead::Behind { .. } if page.scanned_to > from => return Ok(page),
-                TailRead::Behind { oldest } => {
-                    return Err(Problem::revision_compacted(from, oldest));
-                }
-            };
-            if items.is_empty() {
-                return Err(Problem::not_ready("this server begins anew from an older state"));
-            }
-            for item in items.iter().take_while(|item| item.head.revision <= upto) {
-                if page.commits.len() >= wanted.limit || bytes >= wanted.max_bytes {
-                    return Ok(page);
-                }
-                page.scanned_to = item.head.revision;
-                if wanted.actor.is_none_or(|actor| *actor == *item.commit.actor) {
-                    bytes += item.record.len() / 3 * 4 + COMMIT_BYTES;
-                    page.commits.push((item.head.hash, item.commit.clone()));
-                }
-            }
-        }
-        Ok(page)
-    }
-
-    /// A page from history, as far as that is; the next page goes on in the tail, or where history is then.
-    async fn ask_history(
-        &self,
-        history: &dyn History,
-        wanted: &Wanted<'_>,
-    ) -> Result<CommitsPage, Problem> {
-        let Span { from, upto } = wanted.span;
-        let held = self.check_history(history).await?;
-        let upto = upto.min(held);
-        if from >= upto {
-            return Err(behind(held));
-        }
-        let max_bytes = wanted.max_bytes / 4 * 3;
-        let query = CommitsQuery {
-            after: from,
-            upto,
-            actor: wanted.actor.map(str::to_owned),
-            limit: wanted.limit,
-            max_bytes,
-            ..CommitsQuery::default()
-        };
-        let page = history.commits(query).await;
-        page.map_err(|error| match error {
-            HistoryError::Unavailable(why) => Problem::not_ready(&why),
-            HistoryError::Compacted { oldest } => Problem::revision_compacted(from, oldest),
-        })
-    }
-
-    /// The chain hash at a revision that left the tail; none when history cannot tell.
-    pub(crate) async fn hash_in_history(&self, revision: u64) -> Option<Hash> {
-        let history = self.relay.history.as_deref()?;
-        let held = self.check_history(history).await.ok()?;
-        if revision > held {
-            return None;
-        }
-        history.hash_at(revision).await.ok()?
-    }
-
-    /// The revision up to which history stands on the same chain as this server.
-    async fn check_history(&self, history: &dyn History) -> Result<u64, Problem> {
-        let held = history.head().await.map_err(|error| Problem::not_ready(&error.to_string()))?;
-        // Both read the same log, so one may be ahead of the other for a moment.
-        let replica = &self.relay.replica;
-        let _ = tokio::time::timeout(AHEAD, replica.wait_for(held.revision)).await;
-        match replica.tail().hash_at(held.revision) {
-            Some(hash) if hash == held.hash => Ok(held.revision),
-            Some(_) => Err(Problem::not_ready(
-                "the history that is kept here belongs to another chain: a person must look",
-            )),
-            None => Err(behind(held.revision)),
-        }
+        Ok(CommitsPlace { after, upto })
     }
 }
 
-fn behind(held: u64) -> Problem {
-    Problem::not_ready(&format!("history is at revision {held} and catches up"))
+/// The commits as they are answered, and how far they go.
+fn bodies(page: CommitsPage, query: &CommitsQuery, max_bytes: usize) -> (Vec<CommitBody>, u64) {
+    let bodies = page.commits.iter().map(|(hash, commit)| CommitBody::new(commit, *hash));
+    let (commits, is_cut) = cut(bodies.collect(), max_bytes, commit_bytes);
+    let last = commits.last().filter(|_| is_cut).map(|last| match query.order {
+        Order::Ascending => last.revision,
+        Order::Descending => last.revision - 1,
+    });
+    (commits, last.unwrap_or(page.scanned_to))
+}
+
+fn commit_bytes(commit: &CommitBody) -> usize {
+    let values = commit.changes.iter().map(|change| {
+        let base64 = change.value_base64.as_ref().map_or(0, String::len);
+        change.value.as_ref().map_or(base64, |value| value.get().len())
+    });
+    values.sum::<usize>() + COMMIT_BYTES
 }

@@ -7,18 +7,15 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use headwater_api::{At, EntryBody, Problem, etag, header};
-use headwater_replica::View;
-use headwater_schemas::EntryRef;
-use headwater_server::{
-    ApiError, ApiResult, KeyPath, Query, Wait, accepts, is_not_modified, stamp,
-};
+use headwater_schemas::{Entry, EntryRef};
+use headwater_server::{ApiError, ApiResult, KeyPath, Query, Wait, accepts, is_not_modified};
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::reading::Consistency;
+use crate::reading::{self, Consistency};
 use crate::relay::Desk;
 
 #[derive(Debug, serde::Deserialize)]
@@ -35,7 +32,7 @@ pub(crate) struct Parameters {
     params(
         ("ns" = String, Path, description = "The namespace"),
         ("key" = String, Path, description = "The key, percent-encoded; `/` and `%2F` are the same"),
-        ("at" = Option<String>, Query, description = "A revision or an RFC 3339 time; only the head is served yet"),
+        ("at" = Option<String>, Query, description = "As it was at a revision, or after the last commit at or before an RFC 3339 time; the head by default"),
         ("min_revision" = Option<u64>, Query, description = "Waits until this server has applied it"),
         ("timeout" = Option<String>, Query, description = "How long to wait for min_revision: `<n>ms|s|m`, at most 60s, 5s by default"),
         ("consistency" = Option<Consistency>, Query, description = "`linearizable` reflects every write acknowledged before the read, by any replica"),
@@ -67,11 +64,20 @@ pub(crate) async fn get(
     if let Some(revision) = query.min_revision {
         desk.reach(revision, query.timeout).await?;
     }
-    let view = desk.view_at(query.at)?;
-    let Some(entry) = view.get(namespace.as_str(), key.as_str()) else {
-        return Err(absent(&view, Problem::key_not_found(&namespace, &key)));
+    let state = desk.state_at(query.at).await?;
+    let (name, key_name, then) = (namespace.as_str(), key.as_str(), state.revision());
+    let kept: Option<Entry>;
+    let entry = match &state {
+        reading::State::Now(view) => view.get(name, key_name),
+        reading::State::Then { .. } => {
+            kept = desk.ask(then, |history| history.entry(name, key_name, then)).await?;
+            kept.as_ref().map(Entry::as_ref)
+        }
     };
-    let mut answer = common(&view, &entry);
+    let Some(entry) = entry else {
+        return Err(absent(&state, Problem::key_not_found(&namespace, &key)));
+    };
+    let mut answer = common(&state, &entry);
     if accepts(&headers, header::ENTRY_JSON) {
         answer.insert(CONTENT_TYPE, HeaderValue::from_static(header::ENTRY_JSON));
         let body = serde_json::to_vec(&EntryBody::new(&namespace, &key, entry));
@@ -95,9 +101,8 @@ pub(crate) async fn get(
 }
 
 /// The headers that every answer about an entry has.
-fn common(view: &View, entry: &EntryRef<'_>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    stamp(&mut headers, view.revision(), view.head().stream_id);
+fn common(state: &reading::State, entry: &EntryRef<'_>) -> HeaderMap {
+    let mut headers = state.stamped();
     headers.insert(header::VERSION, entry.version.into());
     headers.insert(header::CREATE_REVISION, entry.create_revision.into());
     headers.insert(VARY, HeaderValue::from_static("Accept"));
@@ -117,10 +122,10 @@ fn common(view: &View, entry: &EntryRef<'_>) -> HeaderMap {
 const LAST_HTTP_DATE: Duration = Duration::from_secs(253_402_300_800);
 
 /// A refusal that tells which state it is true of.
-fn absent(view: &View, problem: Problem) -> ApiError {
-    let stream = HeaderValue::try_from(view.head().stream_id.to_string());
+fn absent(state: &reading::State, problem: Problem) -> ApiError {
+    let stream = HeaderValue::try_from(state.stream_id().to_string());
     let error = ApiError::from(problem)
-        .with_header(header::REVISION, view.revision().into())
+        .with_header(header::REVISION, state.revision().into())
         .with_header(VARY, HeaderValue::from_static("Accept"));
     match stream {
         Ok(stream) => error.with_header(header::STREAM, stream),

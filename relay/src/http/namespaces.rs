@@ -34,7 +34,7 @@ pub(crate) async fn get(
 ) -> ApiResult<Response> {
     let (view, after) = match &query.cursor {
         Some(cursor) => {
-            let (view, payload) = desk.resume(cursor, CursorKind::Namespaces, &[])?;
+            let (view, payload) = desk.resume(cursor, CursorKind::Namespaces, &[]).await?;
             (view, Some(cursors::name(payload)?))
         }
         None => (desk.view()?, None),

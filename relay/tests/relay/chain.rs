@@ -16,6 +16,8 @@ pub(crate) const BEGIN_MS: i64 = 1_795_335_330_000;
 pub(crate) struct Chain {
     log: Option<Arc<dyn Log>>,
     pub(crate) state: State,
+    /// What lies between two commits, in milliseconds.
+    pub(crate) step_ms: i64,
 }
 
 pub(crate) fn put(namespace: &str, key: &str, content_type: &str, value: &[u8]) -> Change {
@@ -49,7 +51,7 @@ impl Chain {
         };
         let record = encode_genesis(&genesis);
         let state = State::found(&genesis.commit().unwrap(), Hash::of(&record));
-        (Self { log: None, state }, record)
+        (Self { log: None, state, step_ms: 1_000 }, record)
     }
 
     /// Founds a stream in an empty log.
@@ -83,7 +85,7 @@ impl Chain {
             revision: head.revision + 1,
             parent: head.hash,
             commit_id: uuid::Uuid::from_u128(u128::from(head.revision) + 1),
-            at_ms: head.at_ms + 1_000,
+            at_ms: head.at_ms + self.step_ms,
             actor: actor.into(),
             reason: Some("because".into()),
             idempotency: None,

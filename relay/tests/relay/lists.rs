@@ -70,12 +70,13 @@ async fn all_pages_of_a_cursor_show_one_revision_whatever_is_written_meanwhile()
 
 #[tokio::test]
 async fn a_cursor_whose_revision_is_gone_is_revision_compacted() {
-    let mut world =
-        World::with(Settings::default(), |relay| relay.settings.cursor_states = 1).await;
+    let settings = Settings { tail_bytes: 1, ..Settings::default() };
+    let mut world = World::with(settings, |relay| relay.settings.cursor_states = 1).await;
     world.each((0..3).map(|n| json("n", &format!("k{n}"), "1"))).await;
     let first = world.get("/v1/config/n?limit=1").await.json();
     world.commit("ann", vec![json("n", "k0", "2")]).await;
     let second = world.get("/v1/config/n?limit=1").await.json();
+    world.commit("ann", vec![json("n", "k0", "3")]).await;
     let follow =
         |page: &Value| format!("/v1/config/n?limit=1&cursor={}", page["next"].as_str().unwrap());
     let gone = world.get(&follow(&first)).await;

@@ -6,6 +6,7 @@ mod commits;
 mod images;
 mod lists;
 mod others;
+mod past;
 mod readers;
 mod streams;
 mod values;

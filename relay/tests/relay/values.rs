@@ -137,20 +137,6 @@ async fn a_read_of_another_stream_is_refused() {
 }
 
 #[tokio::test]
-async fn at_serves_the_head_and_says_what_it_does_not_serve() {
-    let mut world = World::new().await;
-    world.commit("ann", vec![json("a", "k", "1")]).await;
-    world.commit("ann", vec![json("a", "k", "2")]).await;
-    for at in ["2", "2026-11-22T08:15:32.000Z", "2030-01-01T00:00:00Z"] {
-        assert_eq!(world.get(&format!("/v1/config/a/k?at={at}")).await.body, b"2", "{at}");
-    }
-    let future = world.get("/v1/config/a/k?at=3").await;
-    assert_eq!(future.problem(), (404, "revision_in_future".into()));
-    let past = world.get("/v1/config/a/k?at=1").await;
-    assert_eq!(past.problem(), (400, "invalid_request".into()));
-}
-
-#[tokio::test]
 async fn min_revision_waits_until_it_is_applied() {
     let mut world = World::new().await;
     let address = world.address;

@@ -17,6 +17,7 @@ use crate::wire::{self, Answer};
 
 /// Everything between a log and a client. Ends when it is dropped.
 pub(crate) struct World {
+    pub(crate) log: MemoryLog,
     pub(crate) chain: Chain,
     pub(crate) replica: Replica,
     pub(crate) address: SocketAddr,
@@ -62,7 +63,7 @@ impl World {
         let server =
             Server::new(headwater_relay::routes(relay), ServerSettings::default(), identity);
         tokio::spawn(server.serve(vec![listener], stop.clone()));
-        Self { chain, replica, address, stop, beside: Vec::new(), wanted }
+        Self { log, chain, replica, address, stop, beside: Vec::new(), wanted }
     }
 
     pub(crate) async fn commit(&mut self, actor: &str, changes: Vec<Change>) -> u64 {

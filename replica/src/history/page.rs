@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use headwater_schemas::{Change, Commit, CommitId, Entry, Hash, Key, Namespace};
 
 /// In which order commits are listed.
@@ -128,12 +129,29 @@ pub struct Version {
     pub reason: Option<String>,
     /// Its identity.
     pub commit_id: CommitId,
-    /// The entry it led to; none when it deleted the key.
-    pub entry: Option<Entry>,
+    /// What it put; none when it deleted the key.
+    pub put: Option<Put>,
+}
+
+/// A value that a commit put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Put {
+    /// The media type of the value.
+    pub content_type: Arc<str>,
+    /// The bytes, kept exactly.
+    pub value: Bytes,
+    /// 1, 2, 3 … since the key was created.
+    pub version: u64,
+}
+
+impl From<Entry> for Put {
+    fn from(entry: Entry) -> Self {
+        Self { content_type: entry.content_type, value: entry.value, version: entry.version }
+    }
 }
 
 impl Version {
-    /// What `commit` made of a key.
+    /// What `commit` made of a key: the entry it led to, or none.
     pub fn of(commit: &Commit, entry: Option<Entry>) -> Self {
         Self {
             revision: commit.revision,
@@ -141,7 +159,7 @@ impl Version {
             actor: commit.actor.clone(),
             reason: commit.reason.clone(),
             commit_id: commit.commit_id,
-            entry,
+            put: entry.map(Put::from),
         }
     }
 }

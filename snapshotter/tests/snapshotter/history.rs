@@ -1,5 +1,6 @@
 //! History over the rows.
 
+use headwater_replica::history_conformance::{Dice, Model, conforms};
 use headwater_replica::{CommitsQuery, HistoryError};
 
 use crate::chain::{delete, json};
@@ -94,4 +95,21 @@ async fn what_the_rows_have_not_reached_is_unavailable_never_empty() {
     let ahead = history.commits(wanted(0, 7, "", 100, 1 << 20)).await;
     assert!(matches!(ahead, Err(HistoryError::Unavailable(_))), "{ahead:?}");
     running.stop().await;
+}
+
+#[tokio::test]
+async fn every_question_is_answered_as_a_naive_model_of_the_log_answers_it() {
+    for seed in 0..6 {
+        let (dir, mut world, mut dice) = (temporary(), World::new(1).await, Dice::new(seed));
+        world.chain.step_ms = [0, 1, 1_000][dice.roll(3)];
+        for (actor, changes) in dice.commits(10 + dice.clone().roll(60)) {
+            world.chain.commit(actor, changes).await;
+        }
+        let running = Plan::at(dir.path()).run(&world.log);
+        running.reaches(&world.chain).await;
+        let records = world.log.records().into_iter().map(|record| record.bytes).collect();
+        println!("seed {seed}");
+        conforms(running.snapshotter.history().as_ref(), &Model::of(records), &mut dice).await;
+        running.stop().await;
+    }
 }
