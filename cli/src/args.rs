@@ -22,7 +22,7 @@ pub(crate) enum Command {
     /// Run everything in one process: the HTTP API, the log, the relay and the snapshotter
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(ServerFlags),
-    /// Run only the HTTP API, over a log on Kafka; snapshots and history are another process's
+    /// Run only the HTTP API, over a log on Kafka; snapshots and history are another process's (--history-url)
     Publisher(ServerFlags),
     /// Run only the snapshotter and a read-only relay, over a log on Kafka
     Snapshotter(ServerFlags),

@@ -3,7 +3,7 @@
 //! ```text
 //!  HTTP ──▶ publisher ──▶ log ──▶ replica ──┬──▶ publisher (reads back)
 //!   ▲                                       ├──▶ relay ──▶ HTTP
-//!   │                                       ├──▶ snapshotter ──▶ image shelf and store, history
+//!   │                                       ├──▶ snapshotter ──▶ image shelf and store, history (or --history-url)
 //!   │                                       └──▶ projector ──▶ the table, on Kafka
 //!   └── the order of the drain: HTTP, writer, replica and snapshotter, log
 //! ```
@@ -22,7 +22,7 @@ use headwater_image_store::Store;
 use headwater_publisher::table::{Projector, TableParts};
 use headwater_publisher::{Parts, Writer};
 use headwater_relay::Relay;
-use headwater_replica::{Follow, Replica};
+use headwater_replica::{Follow, History, Replica};
 use headwater_server::{Identity, Server};
 use headwater_snapshotter::Snapshotter;
 use tokio::sync::mpsc;
@@ -108,7 +108,7 @@ async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
             Some(snapshotter(settings, &open, &replica, images.clone(), &stops, &mut tasks).await?)
         }
     };
-    let history = snapshotter.as_ref().map(Snapshotter::history);
+    let history = history(settings, snapshotter.as_ref())?;
     let followed_before =
         followed_before || snapshotter.as_ref().is_some_and(|s| s.status().revision.is_some());
 
@@ -130,8 +130,10 @@ async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
         }
     };
 
-    let relay =
-        relay(settings, role, &open, &replica, writer.as_ref(), snapshotter.as_ref(), &stops);
+    let relay = Relay {
+        history,
+        ..relay(settings, role, &open, &replica, writer.as_ref(), snapshotter.as_ref(), &stops)
+    };
     let readiness = Readiness::new(replica.clone(), writer.clone());
     let ready = readiness.clone();
     let render = metrics.clone();
@@ -205,6 +207,16 @@ async fn snapshotter(
     Ok(snapshotter)
 }
 
+/// Who is asked about the past: the own snapshotter, or the server that is named.
+fn history(
+    settings: &Settings,
+    snapshotter: Option<&Snapshotter>,
+) -> Result<Option<Arc<dyn History>>, Failure> {
+    let named = settings.history()?;
+    let own = snapshotter.map(Snapshotter::history);
+    Ok(own.or_else(|| named.map(|named| Arc::new(named) as Arc<dyn History>)))
+}
+
 fn relay(
     settings: &Settings,
     role: Role,
@@ -217,7 +229,6 @@ fn relay(
     Relay {
         role: role.name().to_owned(),
         started_at_ms: now_ms(),
-        history: snapshotter.map(Snapshotter::history),
         image_dir: Some(settings.image_dir()),
         request_image: snapshotter
             .cloned()

@@ -8,6 +8,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use headwater_image_store::{S3Settings, Store};
 use headwater_log_kafka::{KafkaSettings, Properties};
+use headwater_replica::RemoteHistory;
 use headwater_schemas::StreamName;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,10 @@ pub(crate) struct ServerFlags {
     #[arg(long, env = "HEADWATER_IMAGE_STORE", value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     image_store: Option<String>,
+    /// Ask the server at this URL, one with a snapshotter, about the past: history, diffs, older states and commits
+    #[arg(long, env = "HEADWATER_HISTORY_URL", value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    history_url: Option<String>,
     /// A registry of Avro schemas (Confluent's API): the table's values are then in its wire format
     #[arg(long, env = "HEADWATER_SCHEMA_REGISTRY", value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +93,7 @@ pub(crate) struct Settings {
     pub(crate) kafka_verify_topic: bool,
     pub(crate) stream: StreamName,
     pub(crate) image_store: Option<String>,
+    pub(crate) history_url: Option<String>,
     pub(crate) schema_registry: Option<String>,
     pub(crate) log_format: LogFormat,
     pub(crate) server: headwater_server::ServerSettings,
@@ -145,6 +151,7 @@ impl Default for Settings {
             kafka_verify_topic: kafka.verify,
             stream,
             image_store: None,
+            history_url: None,
             schema_registry: None,
             log_format: LogFormat::Text,
             server: headwater_server::ServerSettings {
@@ -229,6 +236,12 @@ impl Settings {
         let open = |url: &String| Store::open(url, &self.s3);
         let opened = self.image_store.as_ref().map(open).transpose();
         opened.map_err(|error| Failure::failed(format_args!("image_store: {error}")))
+    }
+
+    /// The history that another server keeps, if one is named. Nothing is asked of it yet.
+    pub(crate) fn history(&self) -> Result<Option<RemoteHistory>, Failure> {
+        let named = self.history_url.as_deref().map(RemoteHistory::new).transpose();
+        named.map_err(|error| Failure::failed(format_args!("history_url: {error}")))
     }
 
     /// The replica's own settings.

@@ -170,7 +170,7 @@ impl Model {
                 query.namespace.as_ref().is_none_or(|name| name == change.namespace())
                     && change.key().as_str().starts_with(&query.prefix)
             });
-            commit.revision > query.after.max(0)
+            commit.revision > query.after
                 && commit.revision > 0
                 && commit.revision <= query.upto
                 && query.actor.as_ref().is_none_or(|actor| **actor == *commit.actor)
