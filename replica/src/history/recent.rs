@@ -292,7 +292,8 @@ impl History for Recent {
     fn record(&self, revision: u64) -> Asked<'_, Option<Bytes>> {
         Box::pin(async move {
             // The tail begins behind its base, whose own record it does not have.
-            let before = revision.checked_sub(1).ok_or(HistoryError::Compacted { oldest: 1 })?;
+            let oldest = self.oldest().unwrap_or(0).max(1);
+            let before = revision.checked_sub(1).ok_or(HistoryError::Compacted { oldest })?;
             let moment = self.since(before, false).await?;
             let item = moment.items.first().filter(|item| item.head.revision == revision);
             Ok(item.map(|item| item.record.clone()))
