@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Split {
     publisher: Headwater,
     snapshotter: Headwater,
+    stream: String,
     _data: [TempDir; 2],
 }
 
@@ -30,7 +31,7 @@ impl Split {
         };
         let publisher = start("publisher", &data[0]);
         let snapshotter = start("snapshotter", &data[1]);
-        Self { publisher, snapshotter, _data: data }
+        Self { publisher, snapshotter, stream, _data: data }
     }
 
     async fn put(&self, key: &str, value: u64) -> u64 {
@@ -81,6 +82,56 @@ async fn image_of(split: &Split) {
     let name = manifest["name"].as_str().unwrap();
     let image = split.of_snapshotter(&format!("/v1/images/{name}")).await.is(200);
     assert_eq!(headwater_schemas::Hash::of(&image.body).to_string(), manifest["blake3"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_with_a_history_url_serves_every_read_of_what_it_never_saw() {
+    let claim = async {
+        let split = Split::start();
+        for value in 1..=3 {
+            split.put("k", value).await;
+        }
+        let gone = ask(split.publisher.host(), &Ask::delete("/v1/config/app/k")).await.is(200);
+        let data = tempfile::tempdir().unwrap();
+        let url = split.snapshotter.url();
+        let mut later = Headwater::start(&[
+            "publisher",
+            "--data",
+            &data.path().display().to_string(),
+            "--kafka",
+            broker::shared(),
+            "--stream",
+            &split.stream,
+            "--history-url",
+            &url,
+        ]);
+        // It begins again with its last state and no commit before it.
+        assert_eq!(later.terminate(PATIENCE), 0);
+        later.restart();
+        let revision = split.put("other", 1).await;
+        let get = async |target: &str| ask(later.host(), &Ask::get(target)).await;
+        let read = format!("/v1/config/app/other?min_revision={revision}&timeout=20s");
+        assert_eq!(get(&read).await.is(200).text(), "1");
+        assert_eq!(get("/v1/config/app/k?at=2").await.is(200).text(), "2");
+        let versions: Value = get("/v1/history/app/k").await.is(200).json();
+        assert_eq!(versions["versions"].as_array().unwrap().len(), 4);
+        let list: Value = get("/v1/config/app?at=3").await.is(200).json();
+        assert_eq!((&list["revision"], &list["entries"][0]["value"]), (&3.into(), &3.into()));
+        let diff: Value = get("/v1/diff/app?from=1&to=4").await.is(200).json();
+        assert_eq!(diff["changes"][0]["kind"], "removed");
+        assert_eq!(chain(later.host()).await.len() as u64, revision);
+        let record = get("/v1/commits/1").await.is(200);
+        assert_eq!(record.json::<Value>()["changes"][0]["value"], 1);
+        // What it cannot know by itself: that the key was deleted after revision 3.
+        let based = |revision: u64| {
+            let change = serde_json::json!({"namespace": "app", "key": "k", "put": {"value": 9}});
+            let body = serde_json::json!({"changes": [change], "base_revision": revision});
+            Ask::post("/v1/commits", &body)
+        };
+        ask(later.host(), &based(3)).await.is_problem(409, "conflict");
+        let _ = ask(later.host(), &based(gone.revision())).await.is(200);
+    };
+    bounded(claim).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ mod follow;
 mod idempotency;
 mod list;
 mod names;
+mod past;
 mod preconditions;
 mod read;
 mod write;
