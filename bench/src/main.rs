@@ -1,6 +1,7 @@
 //! Headwater's benchmarks: every figure beside its floor, measured in the same run, in alternating rounds.
 
 mod floor;
+mod history;
 mod http;
 mod kafka;
 mod load;
@@ -28,9 +29,12 @@ enum Part {
     Writers,
     /// A large state: image, first read, reads.
     State,
+    /// Questions about the past, of chains of any length.
+    History,
 }
 
-const ALL: [Part; 5] = [Part::State, Part::Embedded, Part::Writers, Part::Kafka, Part::Cluster];
+const ALL: [Part; 6] =
+    [Part::State, Part::History, Part::Embedded, Part::Writers, Part::Kafka, Part::Cluster];
 
 /// Times Headwater beside what the machine itself takes.
 #[derive(Debug, Parser)]
@@ -44,6 +48,9 @@ struct Args {
     /// Keys of the large state.
     #[arg(long, default_value_t = 1_000_000)]
     keys: usize,
+    /// Commits of the chains whose past is asked about: ten million take some 10 GB of the temporary directory (TMPDIR).
+    #[arg(long, value_delimiter = ',', default_values_t = [10_000, 1_000_000])]
+    commits: Vec<u64>,
     /// Where the figures go as JSON.
     #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
@@ -56,6 +63,7 @@ fn main() -> Result<()> {
     for part in parts {
         eprintln!("measuring {part:?} …");
         match part {
+            Part::History => history::measure(&mut report, &args.commits, args.rounds)?,
             Part::Embedded => pipeline::embedded(&mut report, args.rounds)?,
             Part::Kafka => pipeline::over_kafka(&mut report, args.rounds)?,
             Part::Cluster => pipeline::over_cluster(&mut report, args.rounds)?,

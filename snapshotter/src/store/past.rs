@@ -99,6 +99,23 @@ impl Rows<'_> {
         self.revisions(TOUCHED, keys::namespace(namespace))
     }
 
+    /// The revisions of each key that begins with `prefix`; none when those are more than `most`.
+    pub(crate) fn of_keys(
+        &self,
+        namespace: &str,
+        prefix: &str,
+        most: usize,
+    ) -> Result<Option<Vec<Revisions<'_>>>, StoreError> {
+        let (mut found, mut keys) = (Vec::new(), self.keys(namespace, prefix, None)?);
+        while let Some(key) = keys.next()? {
+            if found.len() >= most {
+                return Ok(None);
+            }
+            found.push(self.revisions(VERSIONS, keys::versions(namespace, &key))?);
+        }
+        Ok(Some(found))
+    }
+
     /// All revisions.
     pub(crate) fn of_all(&self) -> Result<Revisions<'_>, StoreError> {
         self.revisions(COMMITS, Vec::new())

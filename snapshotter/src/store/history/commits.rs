@@ -11,9 +11,34 @@ const MAX_LOOKED_AT: usize = 5_000;
 /// How many steps one page takes in the indexes to find revisions that all of them hold.
 const MAX_STEPS: usize = 50_000;
 
+/// Under a prefix of no more keys than these the revisions of each are looked at.
+const MAX_KEYS: usize = 64;
+
+/// Revisions that stand in any of some lists.
+struct Union<'r>(Vec<Revisions<'r>>);
+
+impl Union<'_> {
+    /// The first one from `from` on.
+    fn from(&mut self, from: u64, order: Order) -> Result<Option<u64>, StoreError> {
+        let mut first: Option<u64> = None;
+        for list in &mut self.0 {
+            let next = match order {
+                Order::Ascending => list.at_or_above(from)?,
+                Order::Descending => list.at_or_below(from)?,
+            };
+            first = match (first, next, order) {
+                (Some(first), Some(next), Order::Ascending) => Some(first.min(next)),
+                (Some(first), Some(next), Order::Descending) => Some(first.max(next)),
+                (first, next, _) => first.or(next),
+            };
+        }
+        Ok(first)
+    }
+}
+
 /// The indexes that a question goes by: a commit that is wanted stands in all of them.
 struct Indexes<'r> {
-    all: Vec<Revisions<'r>>,
+    all: Vec<Union<'r>>,
     order: Order,
     steps: usize,
 }
@@ -30,12 +55,20 @@ enum Next {
 
 impl<'r> Indexes<'r> {
     fn of(rows: &'r Rows<'_>, query: &CommitsQuery) -> Result<Self, StoreError> {
-        let actor = query.actor.as_deref().map(|actor| rows.of_actor(actor)).transpose()?;
-        let namespace =
-            query.namespace.as_ref().map(|name| rows.of_namespace(name.as_str())).transpose()?;
-        let mut all: Vec<_> = actor.into_iter().chain(namespace).collect();
+        let mut all = Vec::new();
+        if let Some(actor) = &query.actor {
+            all.push(Union(vec![rows.of_actor(actor)?]));
+        }
+        if let Some(namespace) = &query.namespace {
+            let (name, prefix) = (namespace.as_str(), query.prefix.as_str());
+            let few = if prefix.is_empty() { None } else { rows.of_keys(name, prefix, MAX_KEYS)? };
+            all.push(Union(match few {
+                Some(lists) => lists,
+                None => vec![rows.of_namespace(name)?],
+            }));
+        }
         if all.is_empty() {
-            all.push(rows.of_all()?);
+            all.push(Union(vec![rows.of_all()?]));
         }
         Ok(Self { all, order: query.order, steps: 0 })
     }
@@ -47,12 +80,10 @@ impl<'r> Indexes<'r> {
             let before = candidate;
             for index in &mut self.all {
                 self.steps += 1;
-                let found = match self.order {
-                    Order::Ascending => index.at_or_above(candidate)?,
-                    Order::Descending => index.at_or_below(candidate)?,
-                };
-                let Some(found) = found else { return Ok(Next::None) };
-                candidate = found;
+                match index.from(candidate, self.order)? {
+                    Some(found) => candidate = found,
+                    None => return Ok(Next::None),
+                }
             }
             if candidate == before || self.all.len() == 1 {
                 return Ok(Next::Found(candidate));
