@@ -114,34 +114,45 @@ pub struct ChangeBody {
     /// The version a put gave the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
+    /// The entry before, null where the key was absent; only in a watch that asked for `values=both`.
+    #[serde(default, deserialize_with = "told", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<EntryBody>)]
+    pub old: Option<Option<Box<EntryBody>>>,
 }
 
 impl From<&Change> for ChangeBody {
     fn from(change: &Change) -> Self {
-        let bare = Self {
-            op: Op::Delete,
-            namespace: change.namespace().clone(),
-            key: change.key().clone(),
-            content_type: None,
-            value: None,
-            value_base64: None,
-            version: None,
-        };
+        let bare = Self::without_value(change);
         match change {
             Change::Delete { .. } => bare,
-            Change::Put { content_type, value, version, .. } => {
+            Change::Put { content_type, value, .. } => {
                 let Value { value, value_base64 } = Value::show(content_type, value);
-                Self {
-                    op: Op::Put,
-                    content_type: Some(content_type.to_string()),
-                    value,
-                    value_base64,
-                    version: Some(*version),
-                    ..bare
-                }
+                Self { value, value_base64, ..bare }
             }
         }
     }
+}
+
+impl ChangeBody {
+    /// A change without its value, for `values=none`.
+    pub fn without_value(change: &Change) -> Self {
+        let (op, content_type, version) = match change {
+            Change::Delete { .. } => (Op::Delete, None, None),
+            Change::Put { content_type, version, .. } => {
+                (Op::Put, Some(content_type.to_string()), Some(*version))
+            }
+        };
+        let (namespace, key) = (change.namespace().clone(), change.key().clone());
+        let (value, value_base64, old) = (None, None, None);
+        Self { op, namespace, key, content_type, value, value_base64, version, old }
+    }
+}
+
+/// A field that may be `null` and yet is there: there was no entry before.
+fn told<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Option<Box<EntryBody>>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 /// A commit.
@@ -174,6 +185,12 @@ pub struct CommitBody {
 impl CommitBody {
     /// A commit, whose record hashes to `hash`.
     pub fn new(commit: &Commit, hash: Hash) -> Self {
+        let changes = commit.changes.iter().map(ChangeBody::from).collect();
+        Self { changes, ..Self::without_changes(commit, hash) }
+    }
+
+    /// What stands around the changes of a commit.
+    pub fn without_changes(commit: &Commit, hash: Hash) -> Self {
         Self {
             revision: commit.revision,
             hash,
@@ -183,7 +200,7 @@ impl CommitBody {
             actor: commit.actor.to_string(),
             reason: commit.reason.clone(),
             attributes: commit.attributes.clone(),
-            changes: commit.changes.iter().map(ChangeBody::from).collect(),
+            changes: Vec::new(),
         }
     }
 }

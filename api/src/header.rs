@@ -25,6 +25,8 @@ names! {
     IDEMPOTENCY_KEY = "idempotency-key";
     /// `true` on an answer that was given before.
     IDEMPOTENT_REPLAYED = "idempotent-replayed";
+    /// The revision up to which a watcher was sent everything, as it resumes.
+    LAST_EVENT_ID = "last-event-id";
     /// The trace context, kept with the commit.
     TRACEPARENT = "traceparent";
 }
@@ -37,5 +39,7 @@ pub const ENTRY_JSON: &str = "application/vnd.headwater.entry+json";
 pub const COMMIT_AVRO: &str = "application/vnd.headwater.commit+avro";
 /// The binary stream.
 pub const STREAM_AVRO: &str = "application/vnd.headwater.stream+avro";
+/// Server-sent events.
+pub const EVENT_STREAM: &str = "text/event-stream";
 /// An image's wire form.
 pub const IMAGE: &str = "application/vnd.headwater.image";

@@ -25,10 +25,12 @@ mod place;
 mod problem;
 mod refusal;
 mod request;
+mod sse;
 mod status;
 mod tags;
 mod time;
 mod value;
+mod watch;
 
 pub use at::At;
 pub use body::{
@@ -57,7 +59,9 @@ pub use request::{
     MAX_ATTRIBUTES, MAX_REASON_BYTES, Proposal, ProposedChange, ProposedOp, PutRequest, actor_from,
     reason_from,
 };
+pub use sse::{Event, EventDecoder, EventError};
 pub use status::{AlarmBody, LogBody, StatusBody};
 pub use tags::{EntityTag, EntityTags, TagError, etag};
 pub use time::{Time, TimeError};
 pub use value::{JsonError, Value, ValueError, check_json};
+pub use watch::{HeartbeatBody, PollBody, Values};

@@ -21,6 +21,8 @@ pub const DIFF: &str = "/v1/diff";
 pub const STATUS: &str = "/v1/status";
 /// The binary stream of live commits.
 pub const STREAM: &str = "/v1/stream";
+/// Live commits as server-sent events, or by long poll.
+pub const WATCH: &str = "/v1/watch";
 /// Images by name.
 pub const IMAGES: &str = "/v1/images";
 /// The manifest of the newest image.

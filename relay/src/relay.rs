@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cursors::Cursors;
 use crate::settings::Settings;
 use crate::stream::Frames;
-use crate::{http, stream};
+use crate::{http, stream, watch};
 
 /// Resolves when the replica has applied every write acknowledged before the call, by any process.
 pub type Linearize = Arc<dyn Fn() -> BoxFuture<'static, Result<(), Problem>> + Send + Sync>;
@@ -85,6 +85,7 @@ impl fmt::Debug for Relay {
 }
 
 /// What every handler shares.
+#[derive(Debug)]
 pub(crate) struct Desk {
     pub(crate) relay: Relay,
     pub(crate) cursors: Cursors,
@@ -120,6 +121,7 @@ pub fn routes(relay: Relay) -> Router {
         .route(paths::IMAGES_LATEST, get(http::images::latest))
         .route("/v1/images/{name}", get(http::images::by_name))
         .route(paths::STREAM, get(stream::get))
+        .route(paths::WATCH, get(watch::get))
         .route(paths::OPENAPI, get(http::openapi::get))
         .with_state(desk)
 }

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// How often a stream says where the head is, in milliseconds. Default 5,000: a client that hears nothing for
+    /// How often a stream or a watch says where the head is, in milliseconds. Default 5,000: a client that hears nothing for
     /// three times as long looks for another relay.
     pub heartbeat_ms: u64,
     /// How many commits one send takes from the tail, in bytes. Default 256 KiB: what a client that is behind holds of
@@ -15,7 +15,7 @@ pub struct Settings {
     pub cursor_states: usize,
     /// How long a state is kept for a cursor that nobody used, in seconds. Default 300.
     pub cursor_seconds: u64,
-    /// About how large a page's values may become, in bytes; it ends early then. Default 4 MiB.
+    /// About how large a page's values, or a long poll's commits, may become, in bytes; it ends early then. Default 4 MiB.
     pub page_bytes: usize,
 }
 

@@ -48,7 +48,11 @@ impl Client {
 
     /// Waits of their own for every call.
     pub(crate) fn backoff(&self) -> Backoff {
+        self.backoff_of(RETRY_BASE, RETRY_CAP)
+    }
+
+    pub(crate) fn backoff_of(&self, base: Duration, cap: Duration) -> Backoff {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        Backoff::new(self.settings.seed.wrapping_add(call), RETRY_BASE, RETRY_CAP)
+        Backoff::new(self.settings.seed.wrapping_add(call), base, cap)
     }
 }

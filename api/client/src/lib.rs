@@ -24,6 +24,8 @@ mod registry;
 mod send;
 mod stream;
 mod tls;
+mod watch;
+mod watcher;
 mod write;
 
 pub use backoff::Backoff;
@@ -35,4 +37,6 @@ pub use query::{CommitsQuery, DiffQuery, ListQuery, Read};
 pub use read::{Pages, Raw, Told};
 pub use registry::SchemaRegistry;
 pub use stream::FrameStream;
+pub use watch::{WatchEvent, WatchQuery, WatchStream};
+pub use watcher::{Watched, Watcher};
 pub use write::{If, Write, Written};

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use headwater_api::{Code, CommitRequest, Frame, Problem, Time};
-use headwater_client::{Client, ClientError, If, ListQuery, Read, Write};
-use headwater_schemas::{Hash, Key, Namespace, Position};
+use headwater_client::{
+    Client, ClientError, If, ListQuery, Read, WatchEvent, WatchQuery, Watched, Write,
+};
+use headwater_schemas::{Hash, Key, Namespace, Position, StreamId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -357,4 +359,99 @@ async fn a_server_that_is_not_there_certainly_saw_nothing() {
     let error = client.healthz().await.unwrap_err();
     assert!(error.is_retryable() && error.nothing_done(), "{error}");
     assert!(error.to_string().contains("refused"), "{error}");
+}
+
+/// An answer of server-sent events that ends behind them.
+fn events(events: &[&str]) -> Step {
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nheadwater-stream: {}\r\nconnection: close\r\n\r\n",
+        StreamId([1; 16])
+    );
+    Step::Answer([&head, events.concat().as_str()].concat().into_bytes())
+}
+
+fn heartbeat(sent: u64) -> String {
+    let hash = Hash([2; 32]);
+    format!("event: heartbeat\nid: {sent}\ndata: {{\"revision\":9,\"hash\":\"{hash}\"}}\n\n")
+}
+
+fn changed(revision: u64) -> String {
+    let hash = Hash([2; 32]);
+    format!(
+        "event: commit\nid: {revision}\ndata: {{\"revision\":{revision},\"hash\":\"{hash}\",\"parent\":\"{hash}\",\
+         \"commit_id\":\"00000000-0000-0000-0000-000000000001\",\"at\":\"2026-11-22T08:15:30.123Z\",\"actor\":\"ann\",\
+         \"reason\":null,\"attributes\":{{}},\"changes\":[]}}\n\n"
+    )
+}
+
+#[tokio::test]
+async fn a_watch_gives_its_events_and_passes_over_what_it_does_not_know() {
+    let end = format!("event: end\ndata: {}\n\n", Problem::shutting_down().to_json());
+    let unknown = ": a comment\n\nevent: later\ndata: {}\n\n";
+    let script = script(vec![events(&[&heartbeat(4), unknown, &changed(5), &end])]).await;
+    let mut watch = script.client.watch(&WatchQuery::default()).await.unwrap();
+    assert_eq!(watch.stream_id(), StreamId([1; 16]));
+    let first = watch.next().await.unwrap();
+    assert!(
+        matches!(first, WatchEvent::Heartbeat { sent: 4, ref head } if head.revision == 9 && head.digest.is_none())
+    );
+    assert!(
+        matches!(watch.next().await.unwrap(), WatchEvent::Commit(commit) if commit.revision == 5)
+    );
+    let WatchEvent::End(problem) = watch.next().await.unwrap() else { panic!("no end") };
+    assert_eq!(problem.code, Code::ShuttingDown);
+    assert!(matches!(watch.next().await, Err(ClientError::Transport { .. })));
+}
+
+#[tokio::test]
+async fn a_watcher_goes_on_behind_what_it_has_in_the_same_stream_until_no_try_can_help() {
+    let cut_off = &changed(7)[..40];
+    let too_slow = format!("event: end\ndata: {}\n\n", Problem::revision_compacted(6, 8).to_json());
+    let gone = Problem::revision_compacted(8, 20).to_json();
+    let mut script = script(vec![
+        events(&[&heartbeat(3), &changed(5), &heartbeat(6), cut_off]),
+        Step::Close,
+        events(&[&heartbeat(6), &changed(7), &heartbeat(8), &too_slow]),
+        answer(410, "content-type: application/problem+json\r\n", gone),
+    ])
+    .await;
+    let mut watcher = script.client.watcher(WatchQuery::default());
+    let mut told = Vec::new();
+    let refused = loop {
+        match watcher.next().await {
+            Ok(Watched::Commit(commit)) => told.push(commit.revision.to_string()),
+            Ok(Watched::Heartbeat(_)) => told.push("beat".to_owned()),
+            Ok(Watched::Lost(_)) => told.push("lost".to_owned()),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(told, ["beat", "5", "beat", "lost", "lost", "beat", "7", "beat", "lost"]);
+    assert_eq!((refused.code(), watcher.sent()), (Some(Code::RevisionCompacted), Some(8)));
+    let stream = StreamId([1; 16]);
+    let mut asked = Vec::new();
+    while let Ok(request) = script.requests.try_recv() {
+        asked.push(request.lines().next().unwrap().to_owned());
+    }
+    assert_eq!(
+        asked,
+        [
+            "".to_owned(),
+            format!("?after=6&stream={stream}"),
+            format!("?after=6&stream={stream}"),
+            format!("?after=8&stream={stream}")
+        ]
+        .map(|query| format!("GET /v1/watch{query} HTTP/1.1"))
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_watch_is_told_so() {
+    let plain = answer(200, "content-type: text/plain\r\n", "hello");
+    let broken = "event: commit\nid: 1\ndata: {\"revision\": 1}\n\n";
+    let script = script(vec![plain, events(&[broken])]).await;
+    let other = script.client.watch(&WatchQuery::default()).await;
+    assert!(matches!(other, Err(ClientError::Decode { .. })), "{other:?}");
+    let mut watch = script.client.watch(&WatchQuery::default()).await.unwrap();
+    let broken = watch.next().await;
+    assert!(matches!(broken, Err(ClientError::Decode { .. })), "{broken:?}");
 }

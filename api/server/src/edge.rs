@@ -18,9 +18,10 @@ use http::header::CONNECTION;
 use http::{HeaderValue, Request};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 use tower::ServiceExt;
 
+use crate::admitted::Admitted;
 use crate::connection::{Open, Traffic};
 use crate::{ApiError, BodyLimits, Identity, ServerSettings};
 
@@ -29,7 +30,7 @@ pub(crate) struct Edge {
     router: Router,
     settings: ServerSettings,
     identity: Identity,
-    requests: Semaphore,
+    requests: Arc<Semaphore>,
     bodies: BodyLimits,
 }
 
@@ -38,7 +39,8 @@ impl Edge {
         let router = router
             .fallback(crate::error::no_route)
             .method_not_allowed_fallback(crate::error::no_method);
-        let requests = Semaphore::new(settings.max_requests.min(Semaphore::MAX_PERMITS));
+        let most = settings.max_requests.min(Semaphore::MAX_PERMITS);
+        let requests = Arc::new(Semaphore::new(most));
         let bodies = BodyLimits::new(&settings);
         Self { router, settings, identity, requests, bodies }
     }
@@ -59,9 +61,9 @@ impl Edge {
         let request =
             request.map(|inner| Arriving { inner, ended: false, unread: Arc::clone(&unread) });
         let mut response = match self.admit(&request) {
-            Ok(permit) => {
-                let response = self.route(request).await;
-                drop(permit);
+            Ok(admitted) => {
+                let response = self.route(request, admitted.clone()).await;
+                admitted.release();
                 response
             }
             Err(problem) => {
@@ -80,7 +82,7 @@ impl Edge {
     }
 
     /// Refuses what no route need see.
-    fn admit<B>(&self, request: &Request<B>) -> Result<Option<SemaphorePermit<'_>>, Problem> {
+    fn admit<B>(&self, request: &Request<B>) -> Result<Admitted, Problem> {
         if head_bytes(request) > self.settings.max_header_bytes {
             return Err(Problem::headers_too_large());
         }
@@ -88,16 +90,18 @@ impl Edge {
         let is_health =
             [paths::HEALTHZ, paths::READYZ, paths::METRICS].contains(&request.uri().path());
         if is_health {
-            return Ok(None);
+            return Ok(Admitted::default());
         }
         self.requests
-            .try_acquire()
-            .map(Some)
+            .clone()
+            .try_acquire_owned()
+            .map(Admitted::new)
             .map_err(|_| Problem::overloaded("this server answers as many requests as it may"))
     }
 
-    async fn route(&self, request: Request<Arriving>) -> Response {
+    async fn route(&self, request: Request<Arriving>, admitted: Admitted) -> Response {
         let mut request = request.map(Body::new);
+        request.extensions_mut().insert(admitted);
         request.extensions_mut().insert(self.bodies.clone());
         let answer = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind().await;
         match answer {

@@ -5,6 +5,7 @@
 //!        ─▶ Router of publisher, relay … (strict extractors) ─▶ answer, stamped with revision and stream
 //! ```
 
+mod admitted;
 mod body;
 mod condition;
 mod connection;
@@ -19,6 +20,7 @@ mod query;
 mod serve;
 mod settings;
 
+pub use admitted::Admitted;
 pub use body::{BodyLimits, read_body};
 pub use condition::{Precondition, is_not_modified};
 pub use error::{ApiError, ApiResult, not_acceptable_unless};

@@ -12,8 +12,8 @@ use axum::routing::{get, post, put};
 use headwater_api::{Code, CommitRequest, Problem};
 use headwater_schemas::StreamId;
 use headwater_server::{
-    ApiError, ApiResult, BodyLimits, Drained, Identity, KeyPath, NamespacePath, NoQuery, Query,
-    Server, ServerSettings, bind, health, read_body, read_json,
+    Admitted, ApiError, ApiResult, BodyLimits, Drained, Identity, KeyPath, NamespacePath, NoQuery,
+    Query, Server, ServerSettings, bind, health, read_body, read_json,
 };
 use http::HeaderMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -65,7 +65,7 @@ async fn post_commit(request: Request) -> ApiResult<String> {
 async fn start(settings: ServerSettings) -> Running {
     let (gate, entered) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let gated = (Arc::clone(&gate), Arc::clone(&entered));
-    let held = gated.clone();
+    let (held, patient) = (gated.clone(), gated.clone());
     let router = Router::new()
         .route(
             "/v1/config/{ns}/{*key}",
@@ -103,6 +103,15 @@ async fn start(settings: ServerSettings) -> Running {
                 held.1.notify_one();
                 held.0.notified().await;
                 ApiResult::Ok(body.len().to_string())
+            }),
+        )
+        .route(
+            "/patient",
+            get(move |admitted: Admitted| async move {
+                admitted.release();
+                patient.1.notify_one();
+                patient.0.notified().await;
+                "through"
             }),
         )
         .merge(health(|| Err("still catching up".to_owned()), || "headwater_x 1\n".to_owned()));
@@ -498,6 +507,21 @@ async fn more_requests_than_allowed_are_told_to_wait_but_health_answers() {
     server.gate.notify_one();
     assert_eq!(finish(first).await.body, "through");
     assert_eq!(server.get("/own").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_request_that_gives_its_place_back_waits_and_takes_nobody_elses() {
+    let server = start(ServerSettings { max_requests: 1, ..quick() }).await;
+    let mut first = server.connect().await;
+    first
+        .write_all(b"GET /patient HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    server.entered.notified().await;
+    assert_eq!(server.get("/own").await.status, 200);
+    server.gate.notify_one();
+    assert_eq!(finish(first).await.body, "through");
+    assert_eq!(server.get("/own").await.status, 200, "the place is not given back twice");
 }
 
 #[tokio::test]

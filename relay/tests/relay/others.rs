@@ -46,7 +46,7 @@ async fn the_document_is_served() {
 #[tokio::test]
 async fn what_is_not_there_is_not_found_and_other_methods_are_told_which_are_allowed() {
     let world = World::new().await;
-    for path in ["/", "/v1", "/v1/watch", "/v1/history/n", "/v2/config/n/k"] {
+    for path in ["/", "/v1", "/v1/watches", "/v1/history/n", "/v2/config/n/k"] {
         assert_eq!(world.get(path).await.problem(), (404, "not_found".into()), "{path}");
     }
     let answer = crate::wire::call(world.address, "DELETE", "/v1/namespaces", &[]).await;

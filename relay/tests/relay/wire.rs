@@ -67,5 +67,25 @@ pub(crate) async fn call(
         let (name, value) = line.split_once(": ").unwrap();
         (name.to_ascii_lowercase(), value.to_owned())
     };
-    Answer { status, headers: lines.map(header).collect(), body: bytes[end + 4..].to_vec() }
+    let headers: BTreeMap<String, String> = lines.map(header).collect();
+    let body = bytes[end + 4..].to_vec();
+    let is_chunked = headers.get("transfer-encoding").is_some_and(|coding| coding == "chunked");
+    let body = if is_chunked { whole(&body) } else { body };
+    Answer { status, headers, body }
+}
+
+/// The bytes of a chunked body.
+#[track_caller]
+fn whole(mut chunked: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let end = chunked.windows(2).position(|window| window == b"\r\n").unwrap();
+        let size = std::str::from_utf8(&chunked[..end]).unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            return body;
+        }
+        body.extend_from_slice(&chunked[end + 2..end + 2 + size]);
+        chunked = &chunked[end + 4 + size..];
+    }
 }

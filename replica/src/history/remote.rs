@@ -313,7 +313,7 @@ fn commit(body: CommitBody, stream_id: StreamId) -> Result<(Hash, Commit), Histo
 }
 
 fn change(body: ChangeBody) -> Result<Change, HistoryError> {
-    let ChangeBody { op, namespace, key, content_type, value, value_base64, version } = body;
+    let ChangeBody { op, namespace, key, content_type, value, value_base64, version, .. } = body;
     if op == Op::Delete {
         return Ok(Change::Delete { namespace, key });
     }

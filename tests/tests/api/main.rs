@@ -8,6 +8,7 @@ mod names;
 mod past;
 mod preconditions;
 mod read;
+mod watch;
 mod write;
 
 use headwater_tests::http::{Answer, Ask};
