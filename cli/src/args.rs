@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use headwater_schemas::{Key, Namespace};
 
+use crate::commands::watch::Watch;
 use crate::exit;
 use crate::kafka::KafkaFlags;
 use crate::settings::ServerFlags;
@@ -36,7 +37,7 @@ pub(crate) enum Command {
     List(List),
     /// Import a JSON object or a directory into a namespace, in atomic commits
     Import(Import),
-    /// Print every applied change as it arrives, until Ctrl-C
+    /// Print every change as it happens, until Ctrl-C
     Watch(Watch),
     /// Say how a server is
     Status(Remote),
@@ -345,20 +346,6 @@ A directory: every file becomes a key, its path below the directory; names that 
 
 What is imported is split into commits of at most 1,000 changes and 512 KiB: each is atomic, and a failed import can \
 simply be run again. Keys that are not in the import stay as they are.";
-
-#[derive(Debug, Args)]
-pub(crate) struct Watch {
-    /// The namespaces; without any, all
-    pub(crate) namespaces: Vec<Namespace>,
-    /// Only keys that begin like this
-    #[arg(long, default_value = "")]
-    pub(crate) prefix: String,
-    /// End after so many changes
-    #[arg(long, value_name = "N")]
-    pub(crate) count: Option<u64>,
-    #[command(flatten)]
-    pub(crate) remote: Remote,
-}
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Table};
-use headwater_api::{is_json, is_text};
+use headwater_api::{Time, is_json, is_text};
 
 use crate::exit::Failure;
 
@@ -26,6 +26,13 @@ pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// A time: as the clock on the wall says it to a person, RFC 3339 in UTC to everybody else.
+pub(crate) fn time(time: Time) -> String {
+    let at = jiff::Timestamp::from_millisecond(time.0).ok().filter(|_| is_terminal());
+    let Some(at) = at else { return time.to_string() };
+    at.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+}
+
 /// One line of text.
 pub(crate) fn line(text: impl Display) -> Result<(), Failure> {
     print(format!("{text}\n").as_bytes())
@@ -35,7 +42,8 @@ pub(crate) fn line(text: impl Display) -> Result<(), Failure> {
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
     let text = serde_json::to_string(value)
         .map_err(|error| Failure::failed(format_args!("as JSON: {error}")))?;
-    line(text)
+    // A value is shown as it stands, and JSON may have line breaks between its parts, never within them.
+    line(text.replace(['\r', '\n'], " "))
 }
 
 /// A table with a header.

@@ -159,6 +159,48 @@ fn a_watch_prints_the_changes_asked_for_as_they_arrive() {
 }
 
 #[test]
+fn a_watch_misses_nothing_when_its_server_starts_again() {
+    let (_dir, mut server) = server();
+    let url = server.url();
+    let put = |n: u64| assert_eq!(code(&url, &["put", "demo", "k", &n.to_string()]), 0);
+    (1..=3).for_each(put);
+    let args = ["watch", "demo", "--after", "0", "--values", "both", "--count", "6", "--json"];
+    let mut watching = Command::new(binary());
+    watching.args(args).args(["--server", &url]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut watching = watching.spawn().unwrap();
+    let mut told = BufReader::new(watching.stderr.take().unwrap());
+    let mut line = String::new();
+    told.read_line(&mut line).unwrap();
+    assert!(line.starts_with("watching from revision 0"), "{line}");
+    put(4);
+    assert_eq!(server.terminate(Duration::from_secs(10)), 0);
+    server.restart();
+    (5..=6).for_each(put);
+    let watched = watching.wait_with_output().unwrap();
+    assert!(watched.status.success(), "{told:?}");
+    let out = String::from_utf8(watched.stdout).unwrap();
+    let lines: Vec<serde_json::Value> =
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for (line, n) in lines.iter().zip(1u64..) {
+        let change = &line["changes"][0];
+        let old = change["old"]["value"].as_u64();
+        assert_eq!((line["revision"].as_u64(), change["value"].as_u64()), (Some(n), Some(n)));
+        assert_eq!(old, n.checked_sub(1).filter(|old| *old > 0), "{line}");
+    }
+    assert_eq!(lines.len(), 6, "{out}");
+}
+
+#[test]
+fn a_watch_that_cannot_be_is_refused_with_the_cause() {
+    let (_dir, server) = server();
+    let url = server.url();
+    let (both, _, told) = run(&url, &["watch", "demo", "--prefix", "a", "--key", "b"]);
+    assert!(both == 2 && told.contains("--key"), "{told}");
+    let (nobody, _, told) = run("http://127.0.0.1:9", &["watch", "demo"]);
+    assert!(nobody == 3 && told.contains("headwater serve"), "{told}");
+}
+
+#[test]
 fn a_server_drains_and_exits_0_with_a_stream_open_and_goes_on_where_it_was() {
     let (_dir, mut server) = server();
     let url = server.url();

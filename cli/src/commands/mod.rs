@@ -9,7 +9,7 @@ mod put;
 mod status;
 mod stream;
 mod topic;
-mod watch;
+pub(crate) mod watch;
 mod write;
 
 use headwater_client::Client;
