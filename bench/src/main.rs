@@ -9,6 +9,7 @@ mod million;
 mod pipeline;
 mod report;
 mod stats;
+mod watch;
 
 use std::path::PathBuf;
 
@@ -31,10 +32,19 @@ enum Part {
     State,
     /// Questions about the past, of chains of any length.
     History,
+    /// Put → server-sent event, beside the binary stream.
+    Watch,
 }
 
-const ALL: [Part; 6] =
-    [Part::State, Part::History, Part::Embedded, Part::Writers, Part::Kafka, Part::Cluster];
+const ALL: [Part; 7] = [
+    Part::State,
+    Part::History,
+    Part::Embedded,
+    Part::Watch,
+    Part::Writers,
+    Part::Kafka,
+    Part::Cluster,
+];
 
 /// Times Headwater beside what the machine itself takes.
 #[derive(Debug, Parser)]
@@ -68,6 +78,7 @@ fn main() -> Result<()> {
             Part::Kafka => pipeline::over_kafka(&mut report, args.rounds)?,
             Part::Cluster => pipeline::over_cluster(&mut report, args.rounds)?,
             Part::Writers => pipeline::writers(&mut report, args.rounds)?,
+            Part::Watch => watch::measure(&mut report, args.rounds)?,
             Part::State => {
                 let dir = tempfile::tempdir()?;
                 million::measure(&mut report, args.keys, args.rounds, dir.path())?;
