@@ -29,6 +29,7 @@ mod sse;
 mod status;
 mod tags;
 mod time;
+pub mod trace;
 mod value;
 mod watch;
 

@@ -7,12 +7,14 @@ mod exit;
 mod framing;
 mod kafka;
 mod logging;
+mod metrics;
 mod output;
 mod recorder;
 mod serve;
 mod settings;
 mod signals;
 mod tasks;
+mod traces;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,8 +23,9 @@ use clap::Parser;
 
 use crate::args::{Cli, Command};
 use crate::exit::Failure;
-use crate::serve::Role;
-use crate::settings::{LogFormat, ServerFlags, Settings};
+use crate::serve::{Role, Telling};
+use crate::settings::{ServerFlags, Settings};
+use crate::traces::Traces;
 
 /// How long blocking calls may take to return once a server has drained or a command has ended.
 const LINGER: Duration = Duration::from_secs(1);
@@ -48,18 +51,21 @@ fn run(command: Command) -> Result<(), Failure> {
 
 fn server(flags: &ServerFlags, role: Role) -> Result<(), Failure> {
     let settings = Settings::load(flags)?;
-    logging::start(settings.log_format, true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Failure::failed(format_args!("no threads to run on: {error}")))?;
-    let ended = runtime.block_on(serve::run(settings, role));
+    let traces = Traces::of(&settings, role.name(), runtime.handle())?;
+    let filter = logging::server(settings.log_format, traces.as_ref())?;
+    let telling = Telling { filter, continued: traces.as_ref().map(Traces::continued) };
+    let ended = runtime.block_on(serve::run(settings, role, telling));
+    traces.into_iter().for_each(Traces::finish);
     // Threads that still sit in a blocking call are not worth waiting for: what was acknowledged is durable.
     runtime.shutdown_timeout(LINGER);
     ended
 }
 
 fn client(command: Command) -> Result<(), Failure> {
-    logging::start(LogFormat::Text, false)?;
+    logging::command()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime
         .map_err(|error| Failure::failed(format_args!("no event loop to run on: {error}")))?;

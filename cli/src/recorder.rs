@@ -6,6 +6,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
+use crate::metrics;
 
 /// From 50 µs, a loopback round trip, to 10 s, where every time-out has ended.
 const SECONDS: [f64; 16] = [
@@ -14,6 +15,9 @@ const SECONDS: [f64; 16] = [
 ];
 /// From one record to a full group.
 const RECORDS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0, 2048.0];
+/// From a millisecond, the grain of a commit's time, to a minute, where somebody should look.
+const END_TO_END: [f64; 14] =
+    [0.001, 0.002, 0.004, 0.008, 0.016, 0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 5.0, 15.0, 60.0];
 /// How often what histograms gathered is folded; otherwise it grows until somebody asks for it.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -23,11 +27,21 @@ pub(crate) fn install() -> Result<PrometheusHandle, Failure> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
         .and_then(|builder| {
             builder.set_buckets_for_metric(Matcher::Suffix("_records".to_owned()), &RECORDS)
+        })
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_commits".to_owned()), &RECORDS)
+        })
+        .and_then(|builder| {
+            let longer = Matcher::Full(headwater_replica::END_TO_END.to_owned());
+            builder.set_buckets_for_metric(longer, &END_TO_END)
         });
     let installed = builder.and_then(PrometheusBuilder::install_recorder);
     let handle = installed.map_err(|error| Failure::failed(format_args!("metrics: {error}")))?;
     headwater_server::describe();
     headwater_log_kafka::metrics::describe();
+    headwater_replica::describe();
+    headwater_snapshotter::metrics::describe();
+    metrics::begin_spans();
     Ok(handle)
 }
 

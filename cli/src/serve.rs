@@ -9,10 +9,12 @@
 //! ```
 
 mod founding;
+mod gauges;
 mod greeting;
 mod log;
 mod process;
 mod readiness;
+mod self_config;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -23,16 +25,19 @@ use headwater_publisher::table::{Projector, TableParts};
 use headwater_publisher::{Parts, Writer};
 use headwater_relay::Relay;
 use headwater_replica::{Follow, History, Replica};
-use headwater_server::{Identity, Server};
+use headwater_server::{Continue, Identity, Server};
 use headwater_snapshotter::Snapshotter;
 use tokio::sync::mpsc;
 
 use crate::exit::Failure;
 use crate::framing;
+use crate::logging::FilterHandle;
 use crate::recorder;
+use crate::serve::gauges::Gauges;
 pub(crate) use crate::serve::log::OpenLog;
 use crate::serve::process::{Process, Stops};
 use crate::serve::readiness::Readiness;
+use crate::serve::self_config::SelfConfig;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::tasks::Tasks;
@@ -52,7 +57,7 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Serve => "serve",
             Self::Publisher => "publisher",
@@ -61,8 +66,16 @@ impl Role {
     }
 }
 
+/// How a process tells of itself.
+pub(crate) struct Telling {
+    /// Changes what it logs.
+    pub(crate) filter: FilterHandle,
+    /// What continues its spans, where it sends them anywhere.
+    pub(crate) continued: Option<Continue>,
+}
+
 /// Builds, runs and drains it.
-pub(crate) async fn run(settings: Settings, role: Role) -> Result<(), Failure> {
+pub(crate) async fn run(settings: Settings, role: Role, telling: Telling) -> Result<(), Failure> {
     if role != Role::Serve && settings.kafka.is_none() {
         let why = format!("{} needs --kafka: an embedded log belongs to one process", role.name());
         return Err(Failure::failed(why)
@@ -70,13 +83,13 @@ pub(crate) async fn run(settings: Settings, role: Role) -> Result<(), Failure> {
     }
     let mut signals = Signals::listen().map_err(Failure::failed)?;
     let built = tokio::select! {
-        built = build(&settings, role) => built?,
+        built = build(&settings, role, telling) => built?,
         _ = signals.next() => return Ok(()),
     };
     built.run(&mut signals).await
 }
 
-async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
+async fn build(settings: &Settings, role: Role, telling: Telling) -> Result<Process, Failure> {
     let metrics = recorder::install()?;
     let listener = headwater_server::bind(&settings.listen).await.map_err(Failure::failed)?;
     let mut replica_settings = settings.replica();
@@ -136,9 +149,20 @@ async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
     };
     let readiness = Readiness::new(replica.clone(), writer.clone());
     let ready = readiness.clone();
+    let log_filter = match &settings.self_config {
+        Some(namespace) => Some(SelfConfig::follow(namespace, &replica, telling.filter).await?),
+        None => None,
+    };
+    let gauges =
+        Gauges { replica: replica.clone(), snapshotter, embedded: open.embedded(), log_filter };
     let render = metrics.clone();
-    let mut routes = headwater_relay::routes(relay)
-        .merge(headwater_server::health(move || ready.check(), move || render.render()));
+    let mut routes = headwater_relay::routes(relay).merge(headwater_server::health(
+        move || ready.check(),
+        move || {
+            gauges.refresh();
+            render.render()
+        },
+    ));
     if let Some(writer) = writer.clone() {
         routes = routes.merge(headwater_publisher::routes(writer));
     }
@@ -147,7 +171,10 @@ async fn build(settings: &Settings, role: Role) -> Result<Process, Failure> {
     let at = replica.clone();
     let identity =
         Identity::new(move || at.view().map(|view| (view.revision(), view.head().stream_id)));
-    let server = Server::new(routes, settings.server.clone(), identity);
+    let mut server = Server::new(routes, settings.server.clone(), identity);
+    if let Some(continued) = telling.continued {
+        server = server.traced(continued);
+    }
     // A stream is founded only by those who write, and only where none was ever followed.
     let founds = writer.is_some() && !followed_before;
     Ok(Process {

@@ -9,7 +9,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use headwater_image_store::{S3Settings, Store};
 use headwater_log_kafka::{KafkaSettings, Properties};
 use headwater_replica::RemoteHistory;
-use headwater_schemas::StreamName;
+use headwater_schemas::{Namespace, StreamName};
 use serde::{Deserialize, Serialize};
 
 use crate::bounds;
@@ -51,6 +51,14 @@ pub(crate) struct ServerFlags {
     #[arg(long, env = "HEADWATER_LOG_FORMAT", value_name = "FORMAT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     log_format: Option<LogFormat>,
+    /// Follow the key headwater.logs in this namespace: its value is what is logged, as in HEADWATER_LOG
+    #[arg(long, env = "HEADWATER_SELF_CONFIG", value_name = "NAMESPACE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    self_config: Option<String>,
+    /// Send traces to a collector by OTLP over HTTP, such as http://127.0.0.1:4318
+    #[arg(long, env = "HEADWATER_OTLP_ENDPOINT", value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    otlp_endpoint: Option<String>,
     #[command(flatten)]
     #[serde(flatten)]
     kafka: KafkaFlags,
@@ -96,6 +104,8 @@ pub(crate) struct Settings {
     pub(crate) history_url: Option<String>,
     pub(crate) schema_registry: Option<String>,
     pub(crate) log_format: LogFormat,
+    pub(crate) self_config: Option<Namespace>,
+    pub(crate) otlp_endpoint: Option<String>,
     pub(crate) server: headwater_server::ServerSettings,
     pub(crate) publisher: headwater_publisher::Settings,
     pub(crate) relay: headwater_relay::Settings,
@@ -154,6 +164,8 @@ impl Default for Settings {
             history_url: None,
             schema_registry: None,
             log_format: LogFormat::Text,
+            self_config: None,
+            otlp_endpoint: None,
             server: headwater_server::ServerSettings {
                 drain_timeout_ms: DRAIN_MS,
                 ..headwater_server::ServerSettings::default()

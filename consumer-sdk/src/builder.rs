@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use headwater_image_store::{S3Settings, Store};
 use headwater_log::Log;
+use headwater_replica::Replica;
 use headwater_schemas::Namespace;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -92,6 +93,13 @@ impl Builder {
     /// Follows a log that this process has: one in memory for tests, or a log of another kind.
     pub fn log(mut self, log: Arc<dyn Log>) -> Self {
         self.sources.log = Some(log);
+        self
+    }
+
+    /// Reads a copy of the stream that this process keeps already, as every Headwater server does. The client keeps none of
+    /// its own and needs no network; caches and images are the copy's affair.
+    pub fn replica(mut self, replica: Replica) -> Self {
+        self.sources.replica = Some(replica);
         self
     }
 
@@ -199,7 +207,7 @@ impl Builder {
         let plan = Plan {
             settings,
             table: self.sources.table()?,
-            follow: self.sources.follow()?,
+            held: self.sources.held()?,
             startup_timeout: self.startup_timeout,
             allow_empty: self.allow_empty,
             stop: stop.clone(),

@@ -85,6 +85,15 @@ impl Client {
         Ok(Handle::new(slot, self.life.clone()))
     }
 
+    /// Runs work that goes with the client on the client's own event loop, until it ends or the guard is dropped.
+    #[cfg(feature = "log-filter")]
+    pub(crate) fn spawn(
+        &self,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> tokio_util::task::AbortOnDropHandle<()> {
+        tokio_util::task::AbortOnDropHandle::new(self.life.core.runtime.spawn(work))
+    }
+
     /// Begins to bind a key that has a default: `hw.bind("db/limit").default(100).build()`.
     pub fn bind(&self, key: &str) -> BindKey {
         BindKey::new(self.clone(), key)

@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use headwater_replica::{Phase, Replica};
+use tokio::runtime;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -21,9 +22,12 @@ pub(crate) struct Core {
     /// Why it ended, when nobody asked it to.
     pub(crate) failure: OnceLock<String>,
     pub(crate) stop: CancellationToken,
+    /// The client's own event loop.
+    pub(crate) runtime: runtime::Handle,
 }
 
 impl Core {
+    /// The shared part of the client whose event loop this runs on.
     pub(crate) fn new(replica: Replica, stop: CancellationToken) -> Self {
         Self {
             replica,
@@ -32,6 +36,7 @@ impl Core {
             ended: watch::Sender::new(false),
             failure: OnceLock::new(),
             stop,
+            runtime: runtime::Handle::current(),
         }
     }
 

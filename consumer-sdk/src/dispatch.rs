@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::core::Core;
 use crate::slot::{AnySlot, panic_text};
+use crate::trace::hand_over;
 
 /// How many steps of the replica may wait. More hides a slow validator for longer; fewer makes the replica wait
 /// for it sooner.
@@ -19,12 +20,16 @@ const STEPS_AT_ONCE: usize = 64;
 pub(crate) async fn dispatch(core: Arc<Core>, mut steps: mpsc::Receiver<Seen>) {
     let mut batch = Vec::with_capacity(STEPS_AT_ONCE);
     while steps.recv_many(&mut batch, STEPS_AT_ONCE).await > 0 {
+        // What is caught up with is no story of now.
+        let is_live = core.replica.is_live();
+        let spans: Vec<_> = batch.iter().filter(|_| is_live).filter_map(hand_over).collect();
         let due = core.registry.take_in(batch.drain(..));
         let Some(view) = due.view else { continue };
         for slot in &due.slots {
             offer(slot, &view);
         }
         core.processed.send_replace(view.revision());
+        drop(spans);
     }
 }
 

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use headwater_log::Table;
-use headwater_replica::{Follow, Loop, Replica, Settings, Source};
+use headwater_replica::{Loop, Observer, Phase, Replica, Seen, Settings, Source};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc;
 use tokio::time;
@@ -18,6 +18,7 @@ use crate::builder::Answer;
 use crate::core::Core;
 use crate::dispatch::{WAITING_STEPS, dispatch};
 use crate::error::ConnectError;
+use crate::sources::Held;
 
 /// How long work on other threads may take to end once the client has.
 const SHUTDOWN: Duration = Duration::from_secs(1);
@@ -25,7 +26,7 @@ const SHUTDOWN: Duration = Duration::from_secs(1);
 /// All that the thread needs.
 pub(crate) struct Plan {
     pub(crate) settings: Settings,
-    pub(crate) follow: Follow,
+    pub(crate) held: Held,
     /// The rung above the whole log.
     pub(crate) table: Option<Arc<dyn Table>>,
     pub(crate) startup_timeout: Duration,
@@ -54,14 +55,23 @@ fn run(runtime: Runtime, plan: Plan, reply: Reply) {
 
 async fn live(plan: Plan, reply: Reply) {
     let (observer, steps) = mpsc::channel(WAITING_STEPS);
-    let (replica, mut keeper) = Replica::new(plan.settings, plan.follow, Some(observer));
-    if let Some(table) = plan.table {
-        keeper = keeper.with_table(table);
-    }
+    let (replica, keeper) = match plan.held {
+        Held::Shared(replica) => (replica, Keeper::Watch(observer)),
+        Held::Own(follow) => {
+            let (replica, mut keeper) = Replica::new(plan.settings, follow, Some(observer));
+            if let Some(table) = plan.table {
+                keeper = keeper.with_table(table);
+            }
+            (replica, Keeper::Follow(Box::new(keeper)))
+        }
+    };
     let core = Arc::new(Core::new(replica, plan.stop.clone()));
     let end = End(core.clone());
     let dispatcher = tokio::spawn(dispatch(core.clone(), steps));
-    let keeper = tokio::spawn(keep(core.clone(), keeper));
+    let keeper = match keeper {
+        Keeper::Follow(keeper) => tokio::spawn(keep(core.clone(), *keeper)),
+        Keeper::Watch(observer) => tokio::spawn(watch(core.clone(), observer)),
+    };
     let started = started(&core, plan.startup_timeout, plan.allow_empty).await;
     let failed = started.is_err();
     reply(started.map(|()| core.clone()));
@@ -72,6 +82,33 @@ async fn live(plan: Plan, reply: Reply) {
     let _ = keeper.await;
     let _ = dispatcher.await;
     drop(end);
+}
+
+/// How the client learns of what is new.
+enum Keeper {
+    /// By the loop of its own replica.
+    Follow(Box<Loop>),
+    /// By looking at the replica of others.
+    Watch(Observer),
+}
+
+/// Tells of each new state of a replica that others keep, until either ends. States that follow fast are one.
+async fn watch(core: Arc<Core>, observer: Observer) {
+    let mut progress = core.replica.progress();
+    let watching = async {
+        loop {
+            let phase = progress.borrow_and_update().phase;
+            if let Some(view) = core.replica.view()
+                && observer.send(Seen::Reset { view }).await.is_err()
+            {
+                return;
+            }
+            if phase == Phase::Closed || progress.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    core.stop.run_until_cancelled(watching).await;
 }
 
 /// Runs the replica's loop, and learns when it ended without being asked to.

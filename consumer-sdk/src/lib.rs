@@ -36,11 +36,14 @@ mod error;
 mod handle;
 #[cfg(feature = "kafka")]
 mod kafka;
+#[cfg(feature = "log-filter")]
+pub mod log_filter;
 mod overlay;
 mod registry;
 mod slot;
 mod sources;
 mod status;
+mod trace;
 mod value;
 mod view;
 
@@ -51,7 +54,7 @@ pub use error::{Closed, ConnectError, HandleError, NamespaceError, ValueError};
 pub use handle::{BindKey, Binding, Guard, Handle, Reader, Subscription, Verdict};
 #[cfg(feature = "s3")]
 pub use headwater_image_store::S3Settings;
-pub use headwater_replica::{Alarm, AlarmKind, Applied, Phase, Source};
+pub use headwater_replica::{Alarm, AlarmKind, Applied, Phase, Replica, Source};
 pub use headwater_schemas::{
     Change, Commit, Digest, Effect, Entry, EntryRef, Hash, Head, Key, NameError, Namespace,
     StreamId,

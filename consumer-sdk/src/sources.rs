@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use headwater_log::{Log, Table};
-use headwater_replica::Follow;
+use headwater_replica::{Follow, Replica};
 
 use crate::error::ConnectError;
 
@@ -14,6 +14,16 @@ pub(crate) struct Sources {
     #[cfg(feature = "kafka")]
     pub(crate) kafka: crate::kafka::KafkaSource,
     pub(crate) log: Option<Arc<dyn Log>>,
+    pub(crate) replica: Option<Replica>,
+}
+
+/// Whose copy of the stream a client reads.
+#[derive(Debug)]
+pub(crate) enum Held {
+    /// One that the client keeps, of this source.
+    Own(Follow),
+    /// One that this process keeps already.
+    Shared(Replica),
 }
 
 impl Sources {
@@ -27,20 +37,21 @@ impl Sources {
     }
 
     /// The one source to follow.
-    pub(crate) fn follow(self) -> Result<Follow, ConnectError> {
+    pub(crate) fn held(self) -> Result<Held, ConnectError> {
         let mut given = Vec::new();
         if !self.relays.is_empty() {
-            given.push(relays(&self.relays)?);
+            given.push(Held::Own(relays(&self.relays)?));
         }
         #[cfg(feature = "kafka")]
         if let Some(log) = self.kafka.log()? {
-            given.push(Follow::Log(log));
+            given.push(Held::Own(Follow::Log(log)));
         }
         if let Some(log) = self.log {
-            given.push(Follow::Log(log));
+            given.push(Held::Own(Follow::Log(log)));
         }
+        given.extend(self.replica.map(Held::Shared));
         match (given.pop(), given.is_empty()) {
-            (Some(follow), true) => Ok(follow),
+            (Some(held), true) => Ok(held),
             (None, _) => Err(wrong(
                 "no source: call .relay(\"http://…\"), or .kafka(…) with the feature `kafka`",
             )),

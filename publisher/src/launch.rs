@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use headwater_api::Problem;
-use headwater_schemas::{Codec, Hash, SCHEMAS_NAMESPACE};
+use headwater_api::{Problem, trace};
+use headwater_schemas::{Codec, Commit, Hash, SCHEMAS_NAMESPACE};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::{Span, debug_span};
 
 use crate::draft::draft;
 use crate::evaluate::{Absent, evaluate};
@@ -22,6 +23,13 @@ use crate::task::{Done, Parked, WriterTask};
 
 /// The most bytes one append hands over, beside its last commit.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
+
+/// From the handover to the read-back, in the trace of the request; none where it has none.
+fn append_span(commit: &Commit) -> Span {
+    let Some(traceparent) = commit.attributes.get(trace::ATTRIBUTE) else { return Span::none() };
+    let (traceparent, revision) = (traceparent.as_str(), commit.revision);
+    debug_span!(target: trace::TARGET, "append", traceparent, revision)
+}
 
 impl WriterTask {
     /// Does all that can be done now.
@@ -123,7 +131,9 @@ impl WriterTask {
         let receipt = Receipt::of(&draft.commit, hash, job.write.kind);
         self.ours.insert(hash);
         let handover = self.handovers + 1;
-        let pending = Pending { job, folded: draft.folded, receipt, handed_at: now, handover };
+        let _span = append_span(&draft.commit);
+        let folded = draft.folded;
+        let pending = Pending { job, folded, receipt, handed_at: now, handover, _span };
         self.line.as_mut()?.push(pending);
         Some((hash, draft.record))
     }

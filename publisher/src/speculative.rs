@@ -13,6 +13,7 @@ use std::sync::Arc;
 use headwater_replica::{Applied, View};
 use headwater_schemas::{Digest, Folded, Hash, Head, Key, Namespace, Position};
 use tokio::time::Instant;
+use tracing::Span;
 
 use crate::job::Job;
 use crate::receipt::Receipt;
@@ -30,6 +31,8 @@ pub(crate) struct Pending {
     pub(crate) handed_at: Instant,
     /// Which handover it went with; see [`crate::marker::Markers`].
     pub(crate) handover: u64,
+    /// From the handover to the end of its fate, in the trace of its request.
+    pub(crate) _span: Span,
 }
 
 impl Pending {

@@ -17,7 +17,7 @@ use crate::ancestry::Ancestry;
 use crate::core::Core;
 use crate::remote::Ended;
 use crate::replica::Settings;
-use crate::{Source, View, cache};
+use crate::{Source, View, cache, measure};
 
 /// Where a directory of images announces the newest.
 pub(crate) const LATEST: &str = "latest.json";
@@ -106,6 +106,9 @@ pub(crate) async fn from_image(
                 return Ok(());
             }
             Err(why) => {
+                if matches!(why, Ended::Image(_)) {
+                    measure::unverified_image();
+                }
                 passed.push(Passed { label: candidate.label(), is_relay: candidate.is_relay, why })
             }
         }

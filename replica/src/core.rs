@@ -8,12 +8,14 @@ use headwater_schemas::{
     Codec, Commit, DecodeError, Divergence, Folded, Hash, Head, Point, Position, Record,
     SCHEMAS_NAMESPACE, SchemaError, Word,
 };
+use tracing::Span;
 
 use crate::ancestry::Ancestry;
 use crate::rebase::Rebase;
 use crate::replica::{Observer, Progress, Seen, Settings, Shared};
 use crate::{
     Alarm, AlarmKind, Applied, Chain, Phase, Resumed, Source, Step, Stop, View, cache, measure,
+    trace,
 };
 
 /// How one record was taken.
@@ -106,12 +108,21 @@ impl Core {
             *now = progress;
             changed
         });
-        measure::revision(progress.revision);
+        measure::standing(progress.revision, self.shared.account().known_revision);
     }
 
     pub(crate) fn phase(&mut self, phase: Phase) {
         self.progress.phase = phase;
+        let mut account = self.shared.account();
+        let is_newest = phase == Phase::Live && account.known_revision <= self.progress.revision;
+        account.freshness.note(is_newest, measure::now_ms());
+        drop(account);
         self.publish(None);
+    }
+
+    /// The log has more than was read.
+    pub(crate) fn behind(&self) {
+        self.shared.account().freshness.note(false, measure::now_ms());
     }
 
     /// Everything up to the log's end was read.
@@ -150,8 +161,7 @@ impl Core {
     pub(crate) fn heard_of(&self, revision: u64) {
         let mut account = self.shared.account();
         account.known_revision = account.known_revision.max(revision);
-        let lag = account.known_revision.saturating_sub(self.progress.revision);
-        measure::lag(lag);
+        measure::standing(self.progress.revision, account.known_revision);
     }
 
     pub(crate) async fn alarm(&mut self, kind: AlarmKind, detail: String) {
@@ -166,6 +176,9 @@ impl Core {
         self.shared.account().last_error = Some(alarm.detail.clone());
         self.shared.alarm.store(Some(Arc::new(alarm.clone())));
         measure::alarm(true);
+        if kind != AlarmKind::Divergence {
+            measure::unverified(kind);
+        }
         self.tell(Seen::Alarm(Some(alarm))).await;
     }
 
@@ -341,6 +354,7 @@ impl Core {
         let mut ahead = chain.clone();
         let folded = ahead.fold(&commit, hash, |namespace, key| view.lookup(namespace, key))?;
         if let Some(divergence) = folded.divergence {
+            measure::unverified(AlarmKind::Divergence);
             return Err(divergence.into());
         }
         let record = Record { position, appended_at_ms: commit.at_ms, bytes: bytes::Bytes::new() };
@@ -370,6 +384,7 @@ impl Core {
     /// would cost a replay of the whole log.
     async fn judge(&mut self, folded: &Folded) -> Result<(), Divergence> {
         let Some(divergence) = &folded.divergence else { return Ok(()) };
+        measure::unverified(AlarmKind::Divergence);
         if let Some((last, _)) = &mut self.diverged {
             tracing::warn!(%divergence, "a further divergence; the fold counts");
             *last = Point::from(&folded.head);
@@ -420,8 +435,12 @@ impl Core {
         previous: u64,
     ) {
         let Some((_, view)) = &self.state else { return };
+        // What is caught up with is old for other reasons.
+        let is_live = self.progress.phase == Phase::Live;
+        let span = if is_live { trace::apply(&commit) } else { Span::none() };
         let view = Arc::new(view.apply(&folded, record.position));
         let word = Word::of(&commit);
+        let at_ms = commit.at_ms;
         let applied = Arc::new(Applied {
             head: folded.head,
             previous,
@@ -436,7 +455,11 @@ impl Core {
         self.swap(view.clone());
         self.shared.tail.push(applied.clone());
         self.shared.ancestry().push(view.head());
+        if is_live {
+            measure::end_to_end(at_ms);
+        }
         self.tell(Seen::Applied { applied, view }).await;
+        drop(span);
         if let Some(Word::Accepts(point)) = word {
             self.accept(point).await;
         }

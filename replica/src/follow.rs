@@ -301,6 +301,8 @@ impl Session<'_> {
                 self.core.publish(Some(batch.next));
                 if batch.at_end {
                     self.core.at_end(batch.next).await;
+                } else {
+                    self.core.behind();
                 }
                 Ok(())
             }

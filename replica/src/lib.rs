@@ -15,6 +15,7 @@ mod chain;
 mod core;
 mod delta;
 mod follow;
+mod freshness;
 mod history;
 pub mod history_conformance;
 mod measure;
@@ -25,6 +26,7 @@ mod replica;
 mod status;
 mod table;
 mod tail;
+mod trace;
 mod view;
 
 pub use bootstrap::last_good;
@@ -34,6 +36,7 @@ pub use history::{
     Asked, CommitsPage, CommitsQuery, DiffPage, DiffQuery, EntriesPage, EntriesQuery, History,
     HistoryError, KeyDiff, Order, Put, Recent, RemoteHistory, Version, VersionsPage, VersionsQuery,
 };
+pub use measure::{END_TO_END, describe};
 pub use replay::{ReplayError, Replayed, replay};
 pub use replica::{Closed, Follow, Loop, Observer, Progress, Replica, Seen, Settings};
 pub use status::{Alarm, AlarmKind, Phase, Source, Status};

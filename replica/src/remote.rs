@@ -12,7 +12,7 @@ use headwater_schemas::{DecodeError, Digest, Frozen, Hash, Head, Position, Recor
 use crate::bootstrap::Against;
 use crate::core::{Core, Refusal, Taken};
 use crate::follow::stopped;
-use crate::{AlarmKind, Phase, Source, Stop, View, bootstrap};
+use crate::{AlarmKind, Phase, Source, Stop, View, bootstrap, measure};
 
 /// The pause before the next try: full jitter between nothing and this, doubling from the first to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
@@ -299,6 +299,7 @@ fn agrees(view: &View, revision: u64, digest: Digest) -> Result<(), Ended> {
     if ours == digest {
         return Ok(());
     }
+    measure::unverified(AlarmKind::Divergence);
     Err(Ended::Mismatch(format!(
         "at revision {revision} the relay holds digest {digest} of our namespaces, we hold {ours}"
     )))

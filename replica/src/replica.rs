@@ -15,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::ancestry::Ancestry;
 use crate::bootstrap::Against;
 use crate::core::Core;
-use crate::{Alarm, Applied, Phase, Source, Status, Tail, View, bootstrap, follow, remote};
+use crate::freshness::Freshness;
+use crate::{
+    Alarm, Applied, Phase, Source, Status, Tail, View, bootstrap, follow, measure, remote,
+};
 
 /// Bytes of applied commits kept for live followers. Less cuts slow followers off sooner (they take an image);
 /// more costs memory.
@@ -168,6 +171,7 @@ pub(crate) struct Account {
     pub(crate) rungs: Vec<String>,
     /// The highest revision any source spoke of.
     pub(crate) known_revision: u64,
+    pub(crate) freshness: Freshness,
 }
 
 impl Account {
@@ -239,6 +243,18 @@ impl Replica {
     /// How far the loop is; it changes after the view was swapped and the tail extended.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.shared.progress.subscribe()
+    }
+
+    /// Whether it follows live commits.
+    pub fn is_live(&self) -> bool {
+        self.shared.progress.borrow().phase == Phase::Live
+    }
+
+    /// Sets the metrics that change by time alone. Called whenever metrics are asked for.
+    pub fn refresh_metrics(&self) {
+        let freshness = self.shared.account().freshness;
+        let head_at_ms = self.view().map(|view| view.head().at_ms);
+        measure::lag_seconds(freshness.lag_ms(head_at_ms, measure::now_ms()));
     }
 
     /// The replica's own account.

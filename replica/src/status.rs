@@ -56,6 +56,27 @@ pub enum AlarmKind {
     WrongSource,
 }
 
+impl AlarmKind {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::NotOnThisLog,
+        Self::Undecodable,
+        Self::Divergence,
+        Self::LogDamaged,
+        Self::WrongSource,
+    ];
+
+    /// Its name, as JSON and metrics have it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotOnThisLog => "not_on_this_log",
+            Self::Undecodable => "undecodable",
+            Self::Divergence => "divergence",
+            Self::LogDamaged => "log_damaged",
+            Self::WrongSource => "wrong_source",
+        }
+    }
+}
+
 /// Something that needs a person.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Alarm {

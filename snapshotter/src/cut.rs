@@ -189,10 +189,11 @@ impl Cutter {
             return Err(error.into());
         }
         self.steps.at(Step::Announce)?;
-        let (revision, bytes) = (manifest.revision, manifest.bytes);
+        let (revision, bytes, cut_at_ms) =
+            (manifest.revision, manifest.bytes, manifest.created_at_ms);
         self.shelf.announce(manifest)?;
-        self.shared.announced(revision);
-        metrics::announced(revision, bytes);
+        self.shared.announced(revision, bytes, cut_at_ms);
+        metrics::image_cut();
         tracing::info!(revision, bytes, "image announced");
         self.steps.at(Step::Retain)?;
         self.shelf.retain(self.settings.keep, SystemTime::now())?;
@@ -237,7 +238,7 @@ async fn sleep_until(wake: Option<Instant>) {
     }
 }
 
-fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -18,6 +18,12 @@ pub const IMAGE_REVISION: &str = "headwater_snapshotter_image_revision";
 pub const IMAGE_BYTES: &str = "headwater_snapshotter_image_bytes";
 /// Histogram: seconds to cut and prove one image.
 pub const CUT_SECONDS: &str = "headwater_snapshotter_cut_seconds";
+/// Counter: images cut and announced.
+pub const IMAGES_CUT: &str = "headwater_snapshotter_images_cut_total";
+/// Gauge: seconds since the announced image was cut.
+pub const IMAGE_AGE: &str = "headwater_snapshotter_image_age_seconds";
+/// Gauge: bytes that RocksDB uses, by `kind`: tables on disk, memtables and cache in memory.
+pub const STORE_BYTES: &str = "headwater_snapshotter_store_bytes";
 /// Counter: images that could not be cut, or did not prove themselves.
 pub const CUT_ERRORS: &str = "headwater_snapshotter_cut_errors_total";
 /// Gauge: the revision announced where images are shared.
@@ -52,8 +58,30 @@ pub(crate) fn announced(revision: u64, bytes: u64) {
     gauge(IMAGE_BYTES, bytes);
 }
 
+/// Begins the counters at nothing, so that the first of what they count is an increase. Called once, when a recorder
+/// is there.
+pub fn describe() {
+    for name in [IMAGES_CUT, CUT_ERRORS, SHARE_ERRORS, STORE_ERRORS] {
+        ::metrics::counter!(name).increment(0);
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+pub(crate) fn image_age(milliseconds: i64) {
+    ::metrics::gauge!(IMAGE_AGE).set(milliseconds.max(0) as f64 / 1_000.0);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+pub(crate) fn store_bytes(kind: &'static str, bytes: u64) {
+    ::metrics::gauge!(STORE_BYTES, "kind" => kind).set(bytes as f64);
+}
+
 pub(crate) fn cut(took: Duration) {
     ::metrics::histogram!(CUT_SECONDS).record(took.as_secs_f64());
+}
+
+pub(crate) fn image_cut() {
+    ::metrics::counter!(IMAGES_CUT).increment(1);
 }
 
 pub(crate) fn cut_error() {

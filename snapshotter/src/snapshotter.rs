@@ -7,7 +7,7 @@ use headwater_log::Log;
 use headwater_replica::{History, Replica};
 use tokio_util::sync::CancellationToken;
 
-use crate::cut::Cutter;
+use crate::cut::{Cutter, now_ms};
 use crate::follow::Follower;
 use crate::settings::Settings;
 use crate::share::Sharer;
@@ -66,7 +66,7 @@ impl Snapshotter {
         let shelf = Arc::new(shelf.map_err(|error| OpenError::Shelf(error.to_string()))?);
         let shared = Arc::new(Shared::new(store, place, succession));
         if let Some(latest) = shelf.latest_there() {
-            shared.announced(latest.revision);
+            shared.announced(latest.revision, latest.bytes, latest.created_at_ms);
         }
         let sharer = images.map(|images| Sharer {
             shared: shared.clone(),
@@ -100,6 +100,12 @@ impl Snapshotter {
     /// The snapshotter's own account.
     pub fn status(&self) -> Status {
         self.shared.status().borrow().clone()
+    }
+
+    /// Sets the metrics that nothing of its own changes: how old the image is, how large the store. Called whenever
+    /// metrics are asked for; reads a few numbers of RocksDB's, and no rows.
+    pub fn refresh_metrics(&self) {
+        self.shared.refresh_metrics(now_ms());
     }
 
     /// Waits until its own account satisfies `done`, and gives it. None when the snapshotter is gone.

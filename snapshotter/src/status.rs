@@ -1,5 +1,6 @@
 //! What a snapshotter says of itself, and what its tasks share.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use headwater_image::{Lineage, Manifest};
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     succession: Mutex<Option<Lineage>>,
     /// The last revision that did not fit its state and that nobody has accepted.
     diverged: Mutex<Option<u64>>,
+    /// When the announced image was cut; 0 while there is none.
+    image_cut_at_ms: AtomicI64,
     /// Somebody wants an image now.
     pub(crate) wanted: Notify,
     /// What is being done with the store on threads that may block: whoever stops waits for it, or the store stays
@@ -60,6 +63,7 @@ impl Shared {
             place: Mutex::new(place),
             succession: Mutex::new(succession),
             diverged: Mutex::default(),
+            image_cut_at_ms: AtomicI64::new(0),
             wanted: Notify::new(),
             work: TaskTracker::new(),
         }
@@ -164,7 +168,9 @@ impl Shared {
         });
     }
 
-    pub(crate) fn announced(&self, revision: u64) {
+    pub(crate) fn announced(&self, revision: u64, bytes: u64, cut_at_ms: i64) {
+        metrics::announced(revision, bytes);
+        self.image_cut_at_ms.store(cut_at_ms, Ordering::Relaxed);
         self.status.send_modify(|status| status.image_revision = Some(revision));
     }
 
@@ -172,6 +178,18 @@ impl Shared {
         metrics::shared(revision);
         self.status
             .send_if_modified(|status| status.shared_revision.replace(revision) != Some(revision));
+    }
+
+    /// Sets the metrics that nothing of ours changes: how old the image is, how large the store.
+    pub(crate) fn refresh_metrics(&self, now_ms: i64) {
+        let cut_at_ms = self.image_cut_at_ms.load(Ordering::Relaxed);
+        if cut_at_ms > 0 {
+            metrics::image_age(now_ms.saturating_sub(cut_at_ms));
+        }
+        let sizes = self.store().map(|store| store.sizes());
+        for (kind, bytes) in sizes.into_iter().flatten() {
+            metrics::store_bytes(kind, bytes);
+        }
     }
 
     pub(crate) fn status(&self) -> watch::Receiver<Status> {

@@ -177,6 +177,25 @@ impl Store {
         self.db.cf_handle(name).ok_or_else(missing)
     }
 
+    /// How many bytes it uses, by kind: in tables on disk, in memtables, in the cache of blocks. What RocksDB cannot say
+    /// counts nothing.
+    pub(crate) fn sizes(&self) -> [(&'static str, u64); 3] {
+        let of = |family: &ColumnFamily, name| {
+            self.db.property_int_value_cf(family, name).ok().flatten().unwrap_or(0)
+        };
+        let all = |name| {
+            let families = FAMILIES.into_iter().filter_map(|family| self.db.cf_handle(family));
+            families.map(|family| of(family, name)).sum()
+        };
+        // One cache serves all families.
+        let cache = self.db.cf_handle(META).map_or(0, |meta| of(meta, "rocksdb.block-cache-usage"));
+        [
+            ("tables", all("rocksdb.total-sst-files-size")),
+            ("memtables", all("rocksdb.cur-size-all-mem-tables")),
+            ("cache", cache),
+        ]
+    }
+
     /// All rows as they are now, whatever is written meanwhile.
     pub(crate) fn rows(&self) -> Rows<'_> {
         Rows::new(self)

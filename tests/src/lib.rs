@@ -35,6 +35,7 @@
 
 pub mod broker;
 pub mod cluster;
+pub mod collector;
 pub mod deployed;
 pub mod field;
 pub mod guarded;
@@ -43,6 +44,7 @@ pub mod load;
 pub mod probe;
 pub mod process;
 pub mod s3;
+pub mod scrape;
 pub mod secure;
 pub mod stand;
 pub mod storm;

@@ -92,6 +92,10 @@ const NAMED_ONLY_BY: &[(&str, &[&str])] = &[
     ("axum", &[SERVER, PUBLISHER, RELAY, CLI, GATEWAY]),
     ("memmap2", &[IMAGE]),
     ("object_store", &[IMAGE_STORE]),
+    ("opentelemetry", &[CLI]),
+    ("opentelemetry_sdk", &[CLI]),
+    ("opentelemetry-otlp", &[CLI]),
+    ("opentelemetry-proto", &[TESTS]),
 ];
 
 const ROCKSDB: &str = "librocksdb-sys";
@@ -111,7 +115,23 @@ const NEVER_REACHES: &[(&str, &str, &[&str])] = &[
     (REPLICA, "", &["axum", "rdkafka", ROCKSDB, S3]),
     (PUBLISHER, "", &["rdkafka", ROCKSDB]),
     (RELAY, "", &["rdkafka", ROCKSDB]),
-    (SDK, "", &["axum", "rdkafka", ROCKSDB, S3, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),
+    (
+        SDK,
+        "",
+        &[
+            "axum",
+            "rdkafka",
+            ROCKSDB,
+            S3,
+            "opentelemetry",
+            "tracing-subscriber",
+            SERVER,
+            PUBLISHER,
+            RELAY,
+            SNAPSHOTTER,
+        ],
+    ),
+    (SDK, "log-filter", &["axum", "rdkafka", ROCKSDB, "opentelemetry", SERVER]),
     (SDK, "kafka", &["axum", ROCKSDB, S3, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),
     (SDK, "s3", &["axum", "rdkafka", ROCKSDB, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),
     (GATEWAY, "", &["rdkafka", ROCKSDB, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),

@@ -17,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use crate::metrics::{self, Cut};
+
 /// How long a closing connection waits for a client that still sends: closing under it would reset the
 /// connection and take the answer away.
 const LINGER: Duration = Duration::from_millis(500);
@@ -164,6 +166,7 @@ impl Connection {
             self.is_write_timed = true;
         }
         ready!(self.write_timer.as_mut().poll(cx));
+        metrics::cut(Cut::Slow, 1);
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no bytes")))
     }
 

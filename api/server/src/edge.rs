@@ -20,10 +20,11 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
 use tower::ServiceExt;
+use tracing::Instrument as _;
 
 use crate::admitted::Admitted;
 use crate::connection::{Open, Traffic};
-use crate::{ApiError, BodyLimits, Identity, ServerSettings};
+use crate::{ApiError, BodyLimits, Continue, Identity, ServerSettings, trace};
 
 /// The routes behind their limits.
 pub(crate) struct Edge {
@@ -32,6 +33,8 @@ pub(crate) struct Edge {
     identity: Identity,
     requests: Arc<Semaphore>,
     bodies: BodyLimits,
+    traces: Option<Continue>,
+    sent: metrics::Counter,
 }
 
 impl Edge {
@@ -42,7 +45,12 @@ impl Edge {
         let most = settings.max_requests.min(Semaphore::MAX_PERMITS);
         let requests = Arc::new(Semaphore::new(most));
         let bodies = BodyLimits::new(&settings);
-        Self { router, settings, identity, requests, bodies }
+        let sent = crate::metrics::sent();
+        Self { router, settings, identity, requests, bodies, traces: None, sent }
+    }
+
+    pub(crate) fn traced(self, within: Continue) -> Self {
+        Self { traces: Some(within), ..self }
     }
 
     pub(crate) fn settings(&self) -> &ServerSettings {
@@ -58,11 +66,12 @@ impl Edge {
         let (open, started) = (traffic.begin(), Instant::now());
         let method = request.method().clone();
         let unread = Arc::new(AtomicBool::new(false));
-        let request =
+        let mut request =
             request.map(|inner| Arriving { inner, ended: false, unread: Arc::clone(&unread) });
+        let span = trace::begin(&mut request, self.traces.as_ref());
         let mut response = match self.admit(&request) {
             Ok(admitted) => {
-                let response = self.route(request, admitted.clone()).await;
+                let response = self.route(request, admitted.clone()).instrument(span.clone()).await;
                 admitted.release();
                 response
             }
@@ -78,7 +87,9 @@ impl Edge {
         }
         self.identity.complete(response.headers_mut());
         crate::metrics::answered(&method, response.status(), started.elapsed());
-        Ok(response.map(|inner| Body::new(Guarded { inner, _open: open })))
+        trace::answered(&span, response.status());
+        let sent = self.sent.clone();
+        Ok(response.map(|inner| Body::new(Guarded { inner, sent, _open: open })))
     }
 
     /// Refuses what no route need see.
@@ -191,6 +202,7 @@ impl http_body::Body for Arriving {
 /// An answer's body; dropped with its last byte, it closes the request.
 struct Guarded {
     inner: Body,
+    sent: metrics::Counter,
     _open: Open,
 }
 
@@ -202,7 +214,13 @@ impl http_body::Body for Guarded {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.inner).poll_frame(cx)
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            self.sent.increment(data.len() as u64);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

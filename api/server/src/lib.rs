@@ -19,6 +19,7 @@ mod provenance;
 mod query;
 mod serve;
 mod settings;
+mod trace;
 
 pub use admitted::Admitted;
 pub use body::{BodyLimits, read_body};
@@ -32,3 +33,4 @@ pub use provenance::{IdempotencyKey, Provenance};
 pub use query::{NoQuery, PageLimit, Query, Wait};
 pub use serve::{BindError, Drained, Server, bind};
 pub use settings::ServerSettings;
+pub use trace::Continue;

@@ -1,7 +1,7 @@
 //! Who writes, why, and what makes a retry land once: the headers of a write.
 
 use axum::extract::FromRequestParts;
-use headwater_api::{Problem, actor_from, header, paths, reason_from};
+use headwater_api::{Problem, actor_from, header, paths, reason_from, trace};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
@@ -38,7 +38,7 @@ impl Provenance {
         Ok(Self {
             actor: text(&header::ACTOR, actor_from)?,
             reason: text(&header::REASON, reason_from)?,
-            traceparent: traceparent.filter(|text| is_traceparent(text)).map(str::to_owned),
+            traceparent: traceparent.filter(|text| trace::is_traceparent(text)).map(str::to_owned),
         })
     }
 
@@ -46,18 +46,6 @@ impl Provenance {
     pub fn actor_or_anonymous(&self) -> &str {
         self.actor.as_deref().unwrap_or("anonymous")
     }
-}
-
-/// `00-<32 hex>-<16 hex>-<2 hex>`, ids not all zeros.
-fn is_traceparent(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let hex = |part: &str, length: usize| {
-        part.len() == length && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let set = |part: &str| part.bytes().any(|b| b != b'0');
-    matches!(parts.as_slice(), [version, trace, span, flags]
-        if hex(version, 2) && *version != "ff" && hex(trace, 32) && set(trace)
-            && hex(span, 16) && set(span) && hex(flags, 2))
 }
 
 /// The value of a header that may be there once.

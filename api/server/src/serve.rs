@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::connection::{Connection, Limits, Refusal, Traffic};
 use crate::edge::Edge;
-use crate::{Identity, ServerSettings};
+use crate::{Continue, Identity, ServerSettings};
 
 /// The wait after an accept that failed for want of descriptors: accepting again at once would spin.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -66,7 +66,7 @@ pub struct Drained {
 
 /// Routes behind the edge, ready to serve.
 pub struct Server {
-    edge: Arc<Edge>,
+    edge: Edge,
 }
 
 impl fmt::Debug for Server {
@@ -78,7 +78,14 @@ impl fmt::Debug for Server {
 impl Server {
     /// Puts `router` behind the edge. Its fallback is replaced: what is not there is a problem, too.
     pub fn new(router: Router, settings: ServerSettings, identity: Identity) -> Self {
-        Self { edge: Arc::new(Edge::new(router, settings, identity)) }
+        Self { edge: Edge::new(router, settings, identity) }
+    }
+
+    /// Traces requests. Without it none is, and a client's `traceparent` is handed on as it came.
+    #[must_use]
+    pub fn traced(mut self, within: Continue) -> Self {
+        self.edge = self.edge.traced(within);
+        self
     }
 
     /// Serves until `shutdown`; then accepts no more, lets requests in flight finish within the drain timeout,
@@ -91,7 +98,8 @@ impl Server {
             accepting.spawn(accept(listener, to_serve.clone(), shutdown.clone()));
         }
         drop(to_serve);
-        let settings = self.edge.settings();
+        let edge = Arc::new(self.edge);
+        let settings = edge.settings();
         let permits =
             Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
         let drain_timeout = settings.drain_timeout();
@@ -100,10 +108,10 @@ impl Server {
             while connections.try_join_next().is_some() {}
             match Arc::clone(&permits).try_acquire_owned() {
                 Ok(permit) => {
-                    let edge = Arc::clone(&self.edge);
+                    let edge = Arc::clone(&edge);
                     connections.spawn(connection(edge, socket, peer, permit, shutdown.clone()));
                 }
-                Err(_) => refuse(&socket, &self.edge.refusal(429)),
+                Err(_) => refuse(&socket, &edge.refusal(429)),
             }
         }
         accepting.shutdown().await;
@@ -226,6 +234,7 @@ async fn drain(mut connections: JoinSet<()>, deadline: Duration) -> Drained {
         return Drained { cut: 0 };
     }
     let cut = connections.len();
+    crate::metrics::cut(crate::metrics::Cut::Drain, cut);
     tracing::warn!(cut, "connections still open at the drain deadline were cut");
     connections.shutdown().await;
     Drained { cut }

@@ -78,6 +78,14 @@ impl OpenLog {
         }
     }
 
+    /// The log of this machine, where it is one.
+    pub(super) fn embedded(&self) -> Option<Arc<EmbeddedLog>> {
+        match self {
+            Self::Embedded(log) => Some(log.clone()),
+            Self::Kafka(..) => None,
+        }
+    }
+
     /// The stream's table, where it is kept.
     pub(super) fn table(&self) -> Option<Arc<KafkaTable>> {
         match self {

@@ -4,7 +4,10 @@
 mod commits;
 mod handles;
 mod lifecycle;
+#[cfg(feature = "log-filter")]
+mod log_filter;
 mod model;
+mod shared;
 mod startup;
 mod stream;
 mod subscriptions;

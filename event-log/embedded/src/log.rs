@@ -16,7 +16,7 @@ use crate::queue::Queue;
 use crate::reader::Reader;
 use crate::scan::scan;
 use crate::shared::{Held, Shared};
-use crate::{Damage, EmbeddedSettings};
+use crate::{Damage, EmbeddedSettings, metrics};
 
 /// The log of one stream, in a directory of this machine. One process has it open at a time: it is closed by
 /// [`EmbeddedLog::close`], or with the last of its log, readers and writers.
@@ -73,6 +73,19 @@ impl EmbeddedLog {
     /// How many synced batches were written since it opened.
     pub fn groups(&self) -> u64 {
         self.core.shared.groups.load(Ordering::Relaxed)
+    }
+
+    /// Sets the metrics of the store's size. Called whenever metrics are asked for; a log that is closed has none.
+    pub fn refresh_metrics(&self) {
+        let Ok(db) = self.core.shared.db() else { return };
+        for (kind, property) in [
+            ("tables", "rocksdb.total-sst-files-size"),
+            ("memtables", "rocksdb.cur-size-all-mem-tables"),
+        ] {
+            if let Ok(Some(bytes)) = db.property_int_value(property) {
+                metrics::store_bytes(kind, bytes);
+            }
+        }
     }
 
     /// Decides every append handed over before, then closes: later appends are refused and readers end with

@@ -11,6 +11,14 @@ const BYTES: &str = "headwater_embedded_log_bytes";
 /// 1 when the log takes no more writes: it is damaged, or the disk failed.
 const FAILED: &str = "headwater_embedded_log_failed";
 
+/// Bytes that RocksDB uses, by `kind`: tables on disk, memtables in memory.
+const STORE_BYTES: &str = "headwater_embedded_log_store_bytes";
+
+/// How large the store is.
+pub(crate) fn store_bytes(kind: &'static str, bytes: u64) {
+    metrics::gauge!(STORE_BYTES, "kind" => kind).set(bytes as f64);
+}
+
 /// One append is on disk.
 pub(crate) fn appended(took: Duration) {
     metrics::histogram!(APPEND_SECONDS).record(took.as_secs_f64());

@@ -1,6 +1,6 @@
 //! Who, why, and where it was traced: from the body, else from the headers.
 
-use headwater_api::{Problem, Proposal};
+use headwater_api::{Problem, Proposal, trace};
 use headwater_server::Provenance;
 use http::HeaderMap;
 
@@ -10,7 +10,7 @@ pub(crate) fn complete(proposal: &mut Proposal, headers: &HeaderMap) -> Result<(
     proposal.actor = proposal.actor.take().or(actor);
     proposal.reason = proposal.reason.take().or(reason);
     if let Some(traceparent) = traceparent {
-        proposal.attributes.entry("traceparent".into()).or_insert(traceparent);
+        proposal.attributes.entry(trace::ATTRIBUTE.into()).or_insert(traceparent);
     }
     Ok(())
 }
