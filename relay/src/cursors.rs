@@ -88,9 +88,12 @@ impl Desk {
     ) -> Result<Cursor, Problem> {
         let cursor =
             Cursor::decode(text, kind, scope).map_err(|error| Problem::invalid_cursor(&error))?;
-        let here = self.view()?.head().stream_id;
-        if cursor.stream_id != here {
-            return Err(Problem::wrong_stream(&cursor.stream_id.to_string(), here));
+        let head = *self.view()?.head();
+        if cursor.stream_id != head.stream_id {
+            return Err(Problem::wrong_stream(&cursor.stream_id.to_string(), head.stream_id));
+        }
+        if cursor.revision <= head.revision {
+            return Ok(cursor);
         }
         self.reach(cursor.revision, Some(Wait(AHEAD))).await.map_err(|problem| {
             match problem.code {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use headwater_log::{Appended, Log};
 use headwater_schemas::{
-    Change, Commit, Digest, FORMAT, Genesis, Hash, Position, State, StreamId, commit_schema,
+    Change, Commit, Digest, FORMAT, Genesis, Hash, Point, Position, State, StreamId, commit_schema,
     encode_commit, encode_genesis, fold,
 };
 
@@ -41,13 +41,18 @@ pub(crate) fn delete(namespace: &str, key: &str) -> Change {
 impl Chain {
     /// A chain without a log, and its genesis' record.
     pub(crate) fn begin(id: u8) -> (Self, Bytes) {
+        Self::begin_from(id, None)
+    }
+
+    /// The same of a stream that is founded from another one's state, which so many commits carry over.
+    fn begin_from(id: u8, supersedes: Option<(Point, u64)>) -> (Self, Bytes) {
         let genesis = Genesis {
             stream_id: StreamId([id; 16]),
             format: FORMAT,
             created_at_ms: BEGIN_MS,
             schema: commit_schema().into(),
             cluster_id: None,
-            supersedes: None,
+            supersedes,
         };
         let record = encode_genesis(&genesis);
         let state = State::found(&genesis.commit().unwrap(), Hash::of(&record));
@@ -56,7 +61,15 @@ impl Chain {
 
     /// Founds a stream in an empty log.
     pub(crate) async fn found(log: Arc<dyn Log>, id: u8) -> Self {
-        let (chain, record) = Self::begin(id);
+        Self::found_from(log, id, None).await
+    }
+
+    pub(crate) async fn found_from(
+        log: Arc<dyn Log>,
+        id: u8,
+        supersedes: Option<(Point, u64)>,
+    ) -> Self {
+        let (chain, record) = Self::begin_from(id, supersedes);
         let chain = Self { log: Some(log), ..chain };
         chain.append(vec![record]).await;
         chain

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use headwater_api::Time;
+use headwater_log::MemoryLog;
 use headwater_replica::history_conformance::{Dice, Model, conforms};
 use headwater_replica::{History, Recent, RemoteHistory, Settings};
-use headwater_schemas::Hash;
+use headwater_schemas::{Hash, Point, StreamId};
 use serde_json::{Value, json as value};
 
-use crate::chain::{BEGIN_MS, delete, json, put};
+use crate::chain::{BEGIN_MS, Chain, delete, json, put};
 use crate::wire;
 use crate::world::World;
 
@@ -599,4 +600,31 @@ async fn a_server_of_history_of_another_stream_or_chain_is_not_believed() {
     for path in ["/v1/config/n/k?at=1", "/v1/commits", "/v1/history/n/x", "/v1/diff/n?from=1"] {
         assert_eq!(world.get(path).await.problem(), (503, "not_ready".into()), "{path}");
     }
+}
+
+#[tokio::test]
+async fn the_states_before_a_rebuilt_stream_was_whole_are_no_longer_kept() {
+    let log = MemoryLog::new();
+    let from = Point { stream_id: StreamId([1; 16]), revision: 9, hash: Hash([1; 32]) };
+    let mut chain = Chain::found_from(Arc::new(log.clone()), 7, Some((from, 2))).await;
+    chain.commit("ann", vec![json("n", "k", "1")]).await;
+    chain.commit("ann", vec![json("n", "k2", "1")]).await;
+    let mut world = World::over(log, chain, Settings::default(), |_| {}).await;
+    world.commit("ann", vec![json("n", "k", "3")]).await;
+    for path in [
+        "/v1/config/n/k?at=1",
+        "/v1/config/n?at=0",
+        "/v1/diff/n?from=1",
+        "/v1/diff/n?from=3&to=1",
+        "/v1/config/n/k?at=1970-01-01T00:00:00Z",
+    ] {
+        let answer = world.get(path).await;
+        assert_eq!(answer.problem(), (410, "revision_compacted".into()), "{path}");
+        let problem = answer.json();
+        assert_eq!(problem["oldest_revision"], 2, "{path}");
+        assert!(!problem["detail"].as_str().unwrap().contains("--history-url"), "{problem}");
+    }
+    assert_eq!(world.get("/v1/config/n/k?at=2").await.body, b"1");
+    assert_eq!(world.get("/v1/diff/n?from=2").await.json()["changes"][0]["kind"], "changed");
+    assert_eq!(revisions(&world, "").await, [1, 2, 3]);
 }

@@ -43,6 +43,16 @@ impl World {
     pub(crate) async fn with(settings: Settings, shape: impl FnOnce(&mut Relay)) -> Self {
         let log = MemoryLog::new();
         let chain = Chain::found(Arc::new(log.clone()), 7).await;
+        Self::over(log, chain, settings, shape).await
+    }
+
+    /// The same over a log that is there.
+    pub(crate) async fn over(
+        log: MemoryLog,
+        chain: Chain,
+        settings: Settings,
+        shape: impl FnOnce(&mut Relay),
+    ) -> Self {
         let stop = CancellationToken::new();
         let (replica, keeper) = Replica::new(settings, Follow::Log(Arc::new(log.clone())), None);
         tokio::spawn(keeper.run(stop.clone()));

@@ -1,34 +1,32 @@
 //! History out of the view and the tail: the state at a revision that the tail reaches is the view with the later commits
 //! taken back.
 
-use std::collections::BTreeMap;
+mod moment;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_schemas::{Effect, Entry, Hash, Head, Key, Namespace};
+use headwater_schemas::{Entry, Hash, Head};
 
 use super::{
     Asked, CommitsPage, CommitsQuery, DiffPage, DiffQuery, EntriesPage, EntriesQuery, History,
-    HistoryError, KeyDiff, Order, Version, VersionsPage, VersionsQuery,
+    HistoryError, Order, VersionsPage, VersionsQuery,
 };
 use crate::{Applied, Replica, TailRead, View};
+use moment::Moment;
 
 /// How long the tail may take to hold what the view holds.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How often a tail that moves on is read anew.
+const TRIES: usize = 3;
+/// How much of the tail is taken at once, in bytes.
+const PIECE_BYTES: usize = 256 * 1024;
 
 /// The last of a stream's history: what a replica's tail reaches. Below that everything is [`HistoryError::Compacted`].
 #[derive(Debug, Clone)]
 pub struct Recent {
     replica: Replica,
-}
-
-/// The view, and the commits that led to it from the revision that was asked for.
-struct Moment {
-    view: Arc<View>,
-    /// What the tail begins behind.
-    base: Head,
-    items: Vec<Arc<Applied>>,
 }
 
 fn unavailable(why: &str) -> HistoryError {
@@ -48,23 +46,44 @@ impl Recent {
 
     /// The view with everything that came after `after`, or after the tail's begin if that is later and `clip` allows it.
     async fn since(&self, after: u64, clip: bool) -> Result<Moment, HistoryError> {
-        let view = self.replica.view().ok_or_else(|| unavailable("there is no state yet"))?;
-        // The view is swapped first. A replica that was closed has both.
-        let _ = tokio::time::timeout(PATIENCE, self.replica.wait_for(view.revision())).await;
+        for _ in 0..TRIES {
+            let view = self.replica.view().ok_or_else(|| unavailable("there is no state yet"))?;
+            // The view is swapped before the tail is extended, and told after both.
+            let mut progress = self.replica.progress();
+            let told = progress.wait_for(|now| now.revision >= view.revision());
+            let _ = tokio::time::timeout(PATIENCE, told).await;
+            if let Some(moment) = self.gather(view, after, clip)? {
+                return Ok(moment);
+            }
+        }
+        Err(unavailable("it moves on faster than it can be read, or begins anew"))
+    }
+
+    /// None when the tail moved on meanwhile. It is read piece by piece: whoever extends it waits for whoever reads it.
+    fn gather(
+        &self,
+        view: Arc<View>,
+        after: u64,
+        clip: bool,
+    ) -> Result<Option<Moment>, HistoryError> {
         let tail = self.replica.tail();
         let base = tail.base().ok_or_else(|| unavailable("there is no state yet"))?;
-        let after = if clip { after.max(base.revision) } else { after };
-        let mut items = match tail.after(after, usize::MAX) {
-            TailRead::Items(items) => items,
-            TailRead::Behind { oldest } => return Err(HistoryError::Compacted { oldest }),
-        };
-        items.retain(|item| item.head.revision <= view.revision());
-        let reaches =
-            items.last().map_or(after >= view.revision(), |last| last.head == *view.head());
-        if !reaches {
-            return Err(unavailable("it begins anew from another state"));
+        let mut reached = if clip { after.max(base.revision) } else { after };
+        let mut items: Vec<Arc<Applied>> = Vec::new();
+        while reached < view.revision() {
+            let more = match tail.after(reached, PIECE_BYTES) {
+                TailRead::Items(more) => more,
+                TailRead::Behind { oldest } if items.is_empty() && !clip => {
+                    return Err(HistoryError::Compacted { oldest });
+                }
+                TailRead::Behind { .. } => return Ok(None),
+            };
+            let Some(last) = more.last() else { return Ok(None) };
+            reached = last.head.revision;
+            items.extend(more.into_iter().filter(|item| item.head.revision <= view.revision()));
         }
-        Ok(Moment { view, base, items })
+        let is_ours = items.last().is_none_or(|last| last.head == *view.head());
+        Ok(is_ours.then_some(Moment { view, base, items }))
     }
 
     /// The same for the state at `revision`, which must be whole and not above the head.
@@ -77,200 +96,6 @@ impl Recent {
             )));
         }
         if revision < oldest { Err(HistoryError::Compacted { oldest }) } else { Ok(moment) }
-    }
-}
-
-impl Moment {
-    fn effects(&self) -> impl DoubleEndedIterator<Item = (u64, &Effect)> {
-        let of = |item: &'_ Arc<Applied>| item.head.revision;
-        self.items
-            .iter()
-            .flat_map(move |item| item.effects.iter().map(move |effect| (of(item), effect)))
-    }
-
-    fn entry(&self, namespace: &str, key: &str) -> Option<Entry> {
-        let is_it =
-            |effect: &Effect| effect.namespace.as_str() == namespace && effect.key.as_str() == key;
-        match self.effects().find(|(_, effect)| is_it(effect)) {
-            Some((_, effect)) => effect.before.clone(),
-            None => self.view.get(namespace, key).map(|entry| entry.to_entry()),
-        }
-    }
-
-    /// The keys of a namespace that changed since, each with what it was before; those that `wanted` wants.
-    fn undone(
-        &self,
-        namespace: &Namespace,
-        wanted: impl Fn(&Key) -> bool,
-    ) -> BTreeMap<Key, Option<Entry>> {
-        let mut undone = BTreeMap::new();
-        for (_, effect) in self.effects() {
-            if effect.namespace == *namespace && wanted(&effect.key) {
-                undone.entry(effect.key.clone()).or_insert_with(|| effect.before.clone());
-            }
-        }
-        undone
-    }
-
-    fn entries(&self, query: &EntriesQuery) -> Result<EntriesPage, HistoryError> {
-        let is_behind = |key: &Key| query.after.as_ref().is_none_or(|after| key > after);
-        let wanted = |key: &Key| key.as_str().starts_with(&query.prefix) && is_behind(key);
-        let undone = self.undone(&query.namespace, wanted);
-        let after = query.after.as_ref().map(Key::as_str);
-        let mut kept = self.view.entries(query.namespace.as_str(), &query.prefix, after).peekable();
-        let mut gone = undone.into_iter().peekable();
-        let (mut page, mut bytes) = (EntriesPage::default(), 0);
-        loop {
-            let is_full = page.entries.len() >= query.limit || bytes >= query.max_bytes;
-            if is_full && (kept.peek().is_some() || gone.peek().is_some()) {
-                page.next = page.entries.last().map(|(key, _)| key.clone());
-                return Ok(page);
-            }
-            let first = gone.peek().map(|(key, _)| key.as_str());
-            let next = match (kept.peek(), first) {
-                (Some((key, _)), first) if first.is_none_or(|first| *key < first) => {
-                    kept.next().map(|(key, entry)| (Key::parse(key), Some(entry.to_entry())))
-                }
-                (_, None) => None,
-                (kept_too, Some(first)) => {
-                    if kept_too.is_some_and(|(key, _)| *key == first) {
-                        kept.next();
-                    }
-                    gone.next().map(|(key, entry)| (Ok(key), entry))
-                }
-            };
-            let Some((key, entry)) = next else { return Ok(page) };
-            let Some(entry) = entry else { continue };
-            let key = key.map_err(|error| HistoryError::Unavailable(error.to_string()))?;
-            bytes += entry.value.len();
-            page.entries.push((key, entry));
-        }
-    }
-
-    fn versions(&self, query: &VersionsQuery) -> Result<VersionsPage, HistoryError> {
-        let oldest = self.base.revision;
-        if query.before <= oldest.saturating_add(1) && oldest > 0 {
-            return Err(HistoryError::Compacted { oldest });
-        }
-        let older = (oldest > 0).then_some(oldest.saturating_add(1));
-        let (mut page, mut bytes) = (VersionsPage { versions: Vec::new(), next: older }, 0);
-        for item in self.items.iter().rev().filter(|item| item.head.revision < query.before) {
-            let is_it =
-                |effect: &&Effect| effect.namespace == query.namespace && effect.key == query.key;
-            let Some(effect) = item.effects.iter().find(is_it) else { continue };
-            if let Some(last) = page.versions.last()
-                && (page.versions.len() >= query.limit || bytes >= query.max_bytes)
-            {
-                page.next = Some(last.revision);
-                break;
-            }
-            bytes += effect.after.as_ref().map_or(0, |entry| entry.value.len());
-            page.versions.push(Version::of(&item.commit, effect.after.clone()));
-        }
-        Ok(page)
-    }
-
-    fn commits(&self, query: &CommitsQuery) -> Result<CommitsPage, HistoryError> {
-        let within = |item: &&Arc<Applied>| {
-            item.head.revision > query.after && item.head.revision <= query.upto
-        };
-        let items = self.items.iter().filter(within);
-        let items: Vec<_> = match query.order {
-            Order::Ascending => items.collect(),
-            Order::Descending if query.upto <= self.base.revision && query.upto > query.after => {
-                return Err(HistoryError::Compacted { oldest: self.base.revision });
-            }
-            Order::Descending => items.rev().collect(),
-        };
-        let end = match query.order {
-            Order::Ascending => query.upto,
-            Order::Descending => query.after.max(self.base.revision),
-        };
-        let (mut page, mut bytes) = (CommitsPage { commits: Vec::new(), scanned_to: end }, 0);
-        for item in items.into_iter().filter(|item| query.matches(&item.commit)) {
-            if page.commits.len() >= query.limit || bytes >= query.max_bytes {
-                page.scanned_to = page.commits.last().map_or(end, |(_, last)| match query.order {
-                    Order::Ascending => last.revision,
-                    Order::Descending => last.revision - 1,
-                });
-                break;
-            }
-            bytes += item.record.len();
-            page.commits.push((item.head.hash, item.commit.clone()));
-        }
-        Ok(page)
-    }
-
-    fn diff(&self, query: &DiffQuery) -> DiffPage {
-        let (low, high) = (query.from.min(query.to), query.from.max(query.to));
-        let is_behind = |key: &Key| query.after.as_ref().is_none_or(|after| key > after);
-        let mut changed = BTreeMap::<Key, (Option<Entry>, Option<Entry>)>::new();
-        for (revision, effect) in self.effects() {
-            let wanted = effect.namespace == query.namespace
-                && effect.key.as_str().starts_with(&query.prefix)
-                && is_behind(&effect.key);
-            if wanted && revision > low && revision <= high {
-                let now = effect.after.clone();
-                changed
-                    .entry(effect.key.clone())
-                    .and_modify(|(_, after)| after.clone_from(&now))
-                    .or_insert_with(|| (effect.before.clone(), now.clone()));
-            }
-        }
-        let (mut page, mut bytes) = (DiffPage::default(), 0);
-        let size = |entry: &Option<Entry>| entry.as_ref().map_or(0, |entry| entry.value.len());
-        for (key, (earlier, later)) in changed {
-            if earlier == later {
-                continue;
-            }
-            if page.changes.len() >= query.limit || (bytes >= query.max_bytes && bytes > 0) {
-                page.next = page.changes.last().map(|last| last.key.clone());
-                break;
-            }
-            bytes += size(&earlier) + size(&later);
-            let (old, new) =
-                if query.from <= query.to { (earlier, later) } else { (later, earlier) };
-            page.changes.push(KeyDiff { key, old, new });
-        }
-        page
-    }
-
-    fn revision_at(&self, at_ms: i64) -> Result<u64, HistoryError> {
-        if self.items.is_empty() && at_ms >= self.view.head().at_ms {
-            return Ok(self.view.revision());
-        }
-        let later = self.items.partition_point(|item| item.head.at_ms <= at_ms);
-        match later.checked_sub(1).and_then(|last| self.items.get(last)) {
-            Some(last) => Ok(last.head.revision),
-            None if at_ms >= self.base.at_ms || self.base.revision == 0 => Ok(self.base.revision),
-            None => Err(HistoryError::Compacted { oldest: self.base.revision }),
-        }
-    }
-
-    fn last_change(
-        &self,
-        namespace: &str,
-        key: Option<&str>,
-        upto: u64,
-    ) -> Result<u64, HistoryError> {
-        let is_it = |effect: &Effect| {
-            effect.namespace.as_str() == namespace
-                && key.is_none_or(|key| effect.key.as_str() == key)
-        };
-        let found = self.effects().rfind(|(at, effect)| *at <= upto && is_it(effect));
-        if let Some((revision, _)) = found {
-            return Ok(revision);
-        }
-        // What did not change since the tail's begin is as it was then.
-        let standing = match key {
-            Some(key) => self.view.get(namespace, key).map(|entry| entry.mod_revision),
-            None => Some(self.view.totals().of(namespace).mod_revision),
-        };
-        match standing {
-            Some(revision) if revision <= upto && (revision > 0 || key.is_none()) => Ok(revision),
-            _ if self.base.revision == 0 => Ok(0),
-            _ => Err(HistoryError::Compacted { oldest: self.base.revision }),
-        }
     }
 }
 

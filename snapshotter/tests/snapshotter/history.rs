@@ -1,9 +1,13 @@
 //! History over the rows.
 
+use std::sync::Arc;
+
+use headwater_log::MemoryLog;
 use headwater_replica::history_conformance::{Dice, Model, conforms};
 use headwater_replica::{CommitsQuery, HistoryError};
+use headwater_schemas::{Hash, Point, StreamId};
 
-use crate::chain::{delete, json};
+use crate::chain::{Chain, delete, json};
 use crate::world::{Plan, Running, World, temporary};
 
 /// Six commits by two actors; bob's last deletes.
@@ -112,4 +116,24 @@ async fn every_question_is_answered_as_a_naive_model_of_the_log_answers_it() {
         conforms(running.snapshotter.history().as_ref(), &Model::of(records), &mut dice).await;
         running.stop().await;
     }
+}
+
+#[tokio::test]
+async fn the_states_before_a_rebuilt_stream_was_whole_are_no_longer_kept() {
+    let (dir, log) = (temporary(), MemoryLog::new());
+    let from = Point { stream_id: StreamId([9; 16]), revision: 9, hash: Hash([9; 32]) };
+    let chain = Chain::found_from(Arc::new(log.clone()), 1, Some((from, 2))).await;
+    let mut world = World { chain, log };
+    for n in 1..=3 {
+        world.chain.commit("ann", vec![json("n", "k", &n.to_string())]).await;
+    }
+    let running = Plan::at(dir.path()).run(&world.log);
+    running.reaches(&world.chain).await;
+    let history = running.snapshotter.history();
+    for revision in 0..2 {
+        let entry = history.entry("n", "k", revision).await;
+        assert!(matches!(entry, Err(HistoryError::Compacted { oldest: 2 })), "{entry:?}");
+    }
+    assert_eq!(&history.entry("n", "k", 2).await.unwrap().unwrap().value[..], b"2");
+    running.stop().await;
 }
