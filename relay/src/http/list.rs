@@ -177,7 +177,12 @@ impl Desk {
             reading::State::Now(view) => view.totals().of(namespace).mod_revision,
             reading::State::Then { revision, .. } => {
                 let upto = *revision;
-                self.ask(upto, |history| history.last_change(namespace, None, upto)).await?
+                let asked = self.ask(upto, |history| history.last_change(namespace, None, upto));
+                match asked.await {
+                    Ok(changed) => changed,
+                    // It was before what this server knows: the state itself may still be told.
+                    Err(_) => return Ok(format!("W/\"at-{upto}\"")),
+                }
             }
         };
         Ok(format!("W/\"{changed}\""))

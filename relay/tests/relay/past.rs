@@ -282,6 +282,10 @@ async fn without_history_what_left_the_tail_is_compacted_and_the_setting_that_he
     }
     assert_eq!(world.get("/v1/config/n/k?at=3").await.problem(), (404, "key_not_found".into()));
     assert_eq!(world.get("/v1/diff/n?from=3").await.json()["changes"][0]["kind"], "added");
+    let list = world.get("/v1/config/n?at=3").await;
+    let tag = [("if-none-match", list.header("etag").unwrap())];
+    assert_eq!(world.get_with("/v1/config/n?at=3", &tag).await.status, 304);
+    assert_eq!(list.json()["entries"][0]["key"], "x");
     assert_eq!(world.get("/v1/commits/4").await.json()["revision"], 4);
 }
 
@@ -586,6 +590,19 @@ async fn a_server_of_history_that_is_away_is_not_ready_and_what_the_tail_reaches
     assert_eq!(answer.problem(), (503, "not_ready".into()));
     assert!(answer.header("retry-after").is_some());
     assert_eq!(world.get("/v1/diff/n?from=3").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_no_history_itself_is_not_asked_for_it() {
+    let mut twin = World::with(Settings::default(), |relay| relay.role = "publisher".into()).await;
+    story(&mut twin).await;
+    let asked = RemoteHistory::new(&format!("http://{}", twin.address)).unwrap();
+    let settings = Settings { tail_bytes: 1, ..Settings::default() };
+    let mut world = World::with(settings, |relay| relay.history = Some(Arc::new(asked))).await;
+    story(&mut world).await;
+    let answer = world.get("/v1/config/n/k?at=1").await;
+    assert_eq!(answer.problem(), (503, "not_ready".into()));
+    assert!(answer.json()["detail"].as_str().unwrap().contains("is a publisher"));
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use super::{
 
 /// How long one answer may take. History that is slower than this is as good as none for whoever waits.
 const ANSWER: Duration = Duration::from_secs(5);
-/// How many questions may be under way. It also ends a circle of servers that ask each other.
+/// How many questions may be under way: what slow answers hold of this process's memory.
 const QUESTIONS: usize = 64;
 /// The largest page that the API gives.
 const MAX_LIMIT: usize = 1_000;
@@ -75,6 +75,13 @@ impl RemoteHistory {
 
     async fn ask_head(&self) -> Result<Head, HistoryError> {
         let status = self.client.status().await?;
+        // Two of them that ask each other, or one that asks itself, would never know.
+        if status.role == "publisher" {
+            return Err(HistoryError::Unavailable(format!(
+                "{} is a publisher and keeps none: name a server with a snapshotter",
+                self.client.url()
+            )));
+        }
         let head = Head {
             stream_id: status.stream_id,
             revision: status.revision,

@@ -15,6 +15,9 @@ use headwater_schemas::{Codec, Commit, Digest, Entry, Frozen, Hash, Head, Record
 use super::{Rows, Store, StoreError};
 use crate::status::Shared;
 
+/// How many bytes of records one page reads: a commit of a thousand changes is read for the one that is asked about.
+const MAX_READ_BYTES: usize = 32 * 1024 * 1024;
+
 /// Every version and every commit, as far as the rows are.
 #[derive(Debug, Clone)]
 pub(crate) struct RowHistory {
@@ -155,16 +158,18 @@ fn revision_at(rows: &Rows<'_>, at_ms: i64) -> Result<u64, HistoryError> {
 
 fn versions(rows: &Rows<'_>, query: &VersionsQuery) -> Result<VersionsPage, HistoryError> {
     let codec = rows.codec()?;
-    let (mut page, mut bytes) = (VersionsPage::default(), 0);
+    let (mut page, mut bytes, mut read) = (VersionsPage::default(), 0, 0);
     for change in rows.changes(query.namespace.as_str(), query.key.as_str(), query.before)? {
         let change = change?;
+        let is_full = page.versions.len() >= query.limit || bytes >= query.max_bytes;
         if let Some(last) = page.versions.last()
-            && (page.versions.len() >= query.limit || bytes >= query.max_bytes)
+            && (is_full || read >= MAX_READ_BYTES)
         {
             page.next = Some(last.revision);
             break;
         }
-        let (_, _, commit) = commit(rows, &codec, change.revision)?;
+        let (_, record, commit) = commit(rows, &codec, change.revision)?;
+        read += record.bytes.len();
         bytes += change.entry.as_ref().map_or(0, |entry| entry.value.len());
         page.versions.push(Version::of(&commit, change.entry));
     }

@@ -1,11 +1,12 @@
 //! History over the rows.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use headwater_log::MemoryLog;
 use headwater_replica::history_conformance::{Dice, Model, conforms};
-use headwater_replica::{CommitsQuery, HistoryError};
-use headwater_schemas::{Hash, Point, StreamId};
+use headwater_replica::{CommitsQuery, DiffQuery, HistoryError, KeyDiff, Order};
+use headwater_schemas::{Hash, Key, Point, State, StreamId};
 
 use crate::chain::{Chain, delete, json};
 use crate::world::{Plan, Running, World, temporary};
@@ -62,7 +63,8 @@ async fn an_actors_commits_are_found_by_index_and_the_scan_says_how_far_it_went(
     let history = running.snapshotter.history();
     let bob = history.commits(wanted(0, 6, "bob", 2, 1 << 20)).await.unwrap();
     let revisions: Vec<_> = bob.commits.iter().map(|(_, commit)| commit.revision).collect();
-    assert_eq!((revisions, bob.scanned_to), (vec![2, 4], 4));
+    // The index knows that 5 is not theirs.
+    assert_eq!((revisions, bob.scanned_to), (vec![2, 4], 5));
     let rest = history.commits(wanted(bob.scanned_to, 6, "bob", 2, 1 << 20)).await.unwrap();
     assert_eq!((rest.commits.len(), rest.scanned_to), (1, 6));
     let nobody = history.commits(wanted(0, 6, "bo", 9, 1 << 20)).await.unwrap();
@@ -135,5 +137,86 @@ async fn the_states_before_a_rebuilt_stream_was_whole_are_no_longer_kept() {
         assert!(matches!(entry, Err(HistoryError::Compacted { oldest: 2 })), "{entry:?}");
     }
     assert_eq!(&history.entry("n", "k", 2).await.unwrap().unwrap().value[..], b"2");
+    running.stop().await;
+}
+
+/// Six thousand commits over fifty keys, two of which nobody changes again, and one that comes last.
+async fn long() -> (tempfile::TempDir, World, Running, State) {
+    let (dir, mut world) = (temporary(), World::new(1).await);
+    world.chain.each([json("n", "old/1", "1"), json("n", "old/2", "1")]).await;
+    let early = world.chain.state.clone();
+    let change = |n: u64| match n % 7 {
+        0 => delete("n", &format!("k{}", (n - 1) % 50)),
+        _ => json("n", &format!("k{}", n % 50), &n.to_string()),
+    };
+    world.chain.each((1..=6_000).map(change)).await;
+    world.chain.commit("bob", vec![json("n", "last", "1")]).await;
+    let running = Plan::at(dir.path()).run(&world.log);
+    running.reaches(&world.chain).await;
+    (dir, world, running, early)
+}
+
+#[tokio::test]
+async fn a_page_that_finds_nothing_for_long_ends_early_and_the_next_goes_on() {
+    let (_dir, _world, running, _) = long().await;
+    let history = running.snapshotter.history();
+    for (order, steps) in [(Order::Ascending, 2), (Order::Descending, 2)] {
+        let all =
+            CommitsQuery { upto: 6_003, limit: 10, max_bytes: 1 << 20, ..CommitsQuery::default() };
+        let prefix = if order == Order::Ascending { "last" } else { "old/1" };
+        let (mut found, mut pages) = (Vec::new(), 0);
+        let mut rest = Some(CommitsQuery { prefix: prefix.into(), order, ..all });
+        while let Some(query) = rest {
+            let page = history.commits(query.clone()).await.unwrap();
+            found.extend(page.commits.iter().map(|(_, commit)| commit.revision));
+            (rest, pages) = (query.rest(page.scanned_to), pages + 1);
+        }
+        let wanted = if order == Order::Ascending { 6_003 } else { 1 };
+        assert_eq!((found, pages), (vec![wanted], steps), "{order:?}");
+    }
+    // Under a prefix of few keys it is found at once.
+    let namespace = Some("n".parse().unwrap());
+    let narrow = wanted(0, 6_003, "", 10, 1 << 20);
+    let narrow = CommitsQuery { namespace, prefix: "last".into(), ..narrow };
+    let page = history.commits(narrow).await.unwrap();
+    assert_eq!((page.commits.len(), page.scanned_to), (1, 6_003));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_difference_of_states_far_apart_is_that_of_their_entries() {
+    let (_dir, world, running, early) = long().await;
+    let history = running.snapshotter.history();
+    let (namespace, late) = ("n".parse().unwrap(), world.chain.state.clone());
+    let keys: BTreeSet<_> = [&early, &late]
+        .into_iter()
+        .flat_map(|state| state.prefix(&namespace, "").map(|(key, _)| key.clone()))
+        .collect();
+    let entry = |state: &State, key: &Key| state.get(&namespace, key).cloned();
+    let wanted: Vec<_> = keys
+        .into_iter()
+        .map(|key| KeyDiff { old: entry(&early, &key), new: entry(&late, &key), key })
+        .filter(|difference| difference.old != difference.new)
+        .collect();
+    assert!(wanted.len() > 30);
+    let mut query = DiffQuery {
+        namespace: namespace.clone(),
+        prefix: String::new(),
+        after: None,
+        from: early.head().revision,
+        to: late.head().revision,
+        limit: 7,
+        max_bytes: 1 << 20,
+    };
+    let mut found = Vec::new();
+    loop {
+        let page = history.diff(query.clone()).await.unwrap();
+        found.extend(page.changes);
+        query.after = page.next;
+        if query.after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, wanted);
     running.stop().await;
 }

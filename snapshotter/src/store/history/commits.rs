@@ -2,7 +2,7 @@
 
 use headwater_replica::{CommitsPage, CommitsQuery, HistoryError, Order};
 
-use super::commit;
+use super::{MAX_READ_BYTES, commit};
 use crate::store::past::Revisions;
 use crate::store::{Rows, StoreError};
 
@@ -107,38 +107,32 @@ pub(super) fn page(rows: &Rows<'_>, query: &CommitsQuery) -> Result<CommitsPage,
     if query.after >= query.upto {
         return Ok(page);
     }
-    let (mut from, mut bytes, mut looked_at) = (first, 0, 0);
+    let (mut from, mut bytes, mut looked_at, mut read) = (first, 0, 0, 0);
     loop {
-        // What is before `from` was looked at: that is how far the page goes if it ends here.
-        let scanned_to = match query.order {
-            Order::Ascending => from - 1,
-            Order::Descending => from,
-        };
-        let is_full = page.commits.len() >= query.limit || bytes >= query.max_bytes;
-        let revision = match indexes.next(from)? {
-            Next::Found(revision) if is_within(query, revision) => revision,
-            Next::Paused(revision) if is_within(query, revision) => {
-                page.scanned_to = match query.order {
-                    Order::Ascending => revision - 1,
-                    Order::Descending => revision,
-                };
-                return Ok(page);
-            }
-            Next::Found(_) | Next::None | Next::Paused(_) => return Ok(page),
-        };
-        if is_full || looked_at >= MAX_LOOKED_AT {
-            page.scanned_to = scanned_to;
+        let next = indexes.next(from)?;
+        let (Next::Found(at) | Next::Paused(at)) = next else { return Ok(page) };
+        if !is_within(query, at) {
             return Ok(page);
         }
-        let (hash, record, commit) = commit(rows, &codec, revision)?;
-        looked_at += 1;
+        let is_full = page.commits.len() >= query.limit || bytes >= query.max_bytes;
+        let is_long = looked_at >= MAX_LOOKED_AT || read >= MAX_READ_BYTES;
+        if is_full || is_long || matches!(next, Next::Paused(_)) {
+            // Everything before it was looked at.
+            page.scanned_to = match query.order {
+                Order::Ascending => at - 1,
+                Order::Descending => at,
+            };
+            return Ok(page);
+        }
+        let (hash, record, commit) = commit(rows, &codec, at)?;
+        (looked_at, read) = (looked_at + 1, read + record.bytes.len());
         if query.matches(&commit) {
             bytes += record.bytes.len();
             page.commits.push((hash, commit));
         }
         from = match query.order {
-            Order::Ascending => revision.saturating_add(1),
-            Order::Descending => revision - 1,
+            Order::Ascending => at.saturating_add(1),
+            Order::Descending => at - 1,
         };
     }
 }
