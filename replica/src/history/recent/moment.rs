@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use headwater_schemas::{Effect, Entry, Head, Key, Namespace};
+use headwater_schemas::{Effect, Entry, EntryRef, Head, Key, Namespace};
 
 use crate::history::{
     CommitsPage, CommitsQuery, DiffPage, DiffQuery, EntriesPage, EntriesQuery, HistoryError,
@@ -56,34 +56,19 @@ impl Moment {
         let wanted = |key: &Key| key.as_str().starts_with(&query.prefix) && is_behind(key);
         let undone = self.undone(&query.namespace, wanted);
         let after = query.after.as_ref().map(Key::as_str);
-        let mut kept = self.view.entries(query.namespace.as_str(), &query.prefix, after).peekable();
-        let mut gone = undone.into_iter().peekable();
+        let kept = self.view.entries(query.namespace.as_str(), &query.prefix, after);
         let (mut page, mut bytes) = (EntriesPage::default(), 0);
-        loop {
+        for entry in overlaid(kept, undone) {
+            let (key, entry) = entry?;
             let is_full = page.entries.len() >= query.limit || bytes >= query.max_bytes;
-            if is_full && (kept.peek().is_some() || gone.peek().is_some()) {
-                page.next = page.entries.last().map(|(key, _)| key.clone());
-                return Ok(page);
+            if let Some((last, _)) = page.entries.last().filter(|_| is_full) {
+                page.next = Some(last.clone());
+                break;
             }
-            let first = gone.peek().map(|(key, _)| key.as_str());
-            let next = match (kept.peek(), first) {
-                (Some((key, _)), first) if first.is_none_or(|first| *key < first) => {
-                    kept.next().map(|(key, entry)| (Key::parse(key), Some(entry.to_entry())))
-                }
-                (_, None) => None,
-                (kept_too, Some(first)) => {
-                    if kept_too.is_some_and(|(key, _)| *key == first) {
-                        kept.next();
-                    }
-                    gone.next().map(|(key, entry)| (Ok(key), entry))
-                }
-            };
-            let Some((key, entry)) = next else { return Ok(page) };
-            let Some(entry) = entry else { continue };
-            let key = key.map_err(|error| HistoryError::Unavailable(error.to_string()))?;
             bytes += entry.value.len();
             page.entries.push((key, entry));
         }
+        Ok(page)
     }
 
     pub(super) fn versions(&self, query: &VersionsQuery) -> Result<VersionsPage, HistoryError> {
@@ -127,11 +112,12 @@ impl Moment {
         };
         let (mut page, mut bytes) = (CommitsPage { commits: Vec::new(), scanned_to: end }, 0);
         for item in items.into_iter().filter(|item| query.matches(&item.commit)) {
-            if page.commits.len() >= query.limit || bytes >= query.max_bytes {
-                page.scanned_to = page.commits.last().map_or(end, |(_, last)| match query.order {
+            let is_full = page.commits.len() >= query.limit || bytes >= query.max_bytes;
+            if let Some((_, last)) = page.commits.last().filter(|_| is_full) {
+                page.scanned_to = match query.order {
                     Order::Ascending => last.revision,
                     Order::Descending => last.revision - 1,
-                });
+                };
                 break;
             }
             bytes += item.record.len();
@@ -162,8 +148,9 @@ impl Moment {
             if earlier == later {
                 continue;
             }
-            if page.changes.len() >= query.limit || (bytes >= query.max_bytes && bytes > 0) {
-                page.next = page.changes.last().map(|last| last.key.clone());
+            let is_full = page.changes.len() >= query.limit || bytes >= query.max_bytes;
+            if let Some(last) = page.changes.last().filter(|_| is_full) {
+                page.next = Some(last.key.clone());
                 break;
             }
             bytes += size(&earlier) + size(&later);
@@ -211,4 +198,30 @@ impl Moment {
             _ => Err(HistoryError::Compacted { oldest: self.base.revision }),
         }
     }
+}
+
+/// Entries with older ones in their place, in byte order of keys; where the older one is none, the key was absent.
+fn overlaid<'a>(
+    kept: impl Iterator<Item = (&'a str, EntryRef<'a>)>,
+    older: BTreeMap<Key, Option<Entry>>,
+) -> impl Iterator<Item = Result<(Key, Entry), HistoryError>> {
+    let (mut kept, mut older) = (kept.peekable(), older.into_iter().peekable());
+    std::iter::from_fn(move || {
+        loop {
+            let is_kept = match (kept.peek(), older.peek()) {
+                (Some((key, _)), Some((first, _))) => *key < first.as_str(),
+                (kept, _) => kept.is_some(),
+            };
+            if is_kept {
+                let (key, entry) = kept.next()?;
+                let key = Key::parse(key).map_err(|no| HistoryError::Unavailable(no.to_string()));
+                return Some(key.map(|key| (key, entry.to_entry())));
+            }
+            let (key, entry) = older.next()?;
+            kept.next_if(|(now, _)| *now == key.as_str());
+            if let Some(entry) = entry {
+                return Some(Ok((key, entry)));
+            }
+        }
+    })
 }
