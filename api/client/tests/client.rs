@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use headwater_api::{Code, CommitRequest, Frame, Problem, Time};
+use headwater_api::{At, Code, CommitRequest, Frame, Problem, Time};
 use headwater_client::{
-    Client, ClientError, If, ListQuery, Read, WatchEvent, WatchQuery, Watched, Write,
+    Client, ClientError, CommitsQuery, DiffQuery, If, ListQuery, Read, WatchEvent, WatchQuery,
+    Watched, Write,
 };
 use headwater_schemas::{Hash, Key, Namespace, Position, StreamId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -239,6 +240,43 @@ async fn pages_follow_their_cursors_to_the_end() {
     );
     script.requests.recv().await.unwrap();
     assert!(script.requests.recv().await.unwrap().contains("&cursor=c%2B1 "));
+}
+
+#[tokio::test]
+async fn questions_about_the_past_are_asked_as_the_api_says() {
+    let state = format!(
+        "headwater-revision: 9\r\nheadwater-stream: {}\r\n",
+        headwater_schemas::StreamId([1; 16])
+    );
+    let avro = "content-type: application/vnd.headwater.commit+avro\r\n";
+    let mut script = script(vec![
+        answer(200, "", "{\"versions\": [], \"next\": null}"),
+        answer(200, "", "{\"from\": 7, \"to\": 9, \"changes\": [], \"next\": \"c\"}"),
+        answer(200, &state, "{\"commits\": [], \"next\": null}"),
+        answer(200, avro, "record"),
+        answer(200, "content-type: application/json\r\n", "{}"),
+    ])
+    .await;
+    let (namespace, key) = name();
+    let history = script.client.history(&namespace, &key, Some(3), Some("c+")).await.unwrap();
+    assert!(history.versions.is_empty());
+    let query = DiffQuery { prefix: Some("db/".into()), ..DiffQuery::since(At::Revision(7)) };
+    let diff = script.client.diff(&namespace, &query, None).await.unwrap();
+    assert_eq!((diff.from, diff.to, diff.next.as_deref()), (7, 9, Some("c")));
+    let query = CommitsQuery { descending: true, ..CommitsQuery::default() };
+    assert_eq!(script.client.commits_told(&query).await.unwrap().revision, 9);
+    assert_eq!(script.client.record_at(5).await.unwrap(), "record");
+    let none = script.client.record_at(5).await;
+    assert!(matches!(none, Err(ClientError::Decode { .. })), "{none:?}");
+    for line in [
+        "GET /v1/history/a.b/db/pool%20%C3%BC?limit=3&cursor=c%2B HTTP",
+        "GET /v1/diff/a.b?from=7&prefix=db%2F HTTP",
+        "GET /v1/commits?order=desc HTTP",
+        "GET /v1/commits/5 HTTP",
+    ] {
+        let sent = script.requests.recv().await.unwrap();
+        assert!(sent.starts_with(line), "{line} in {sent}");
+    }
 }
 
 #[tokio::test]
