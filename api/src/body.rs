@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use headwater_schemas::{
-    Change, Commit, CommitId, Digest, EntryRef, Hash, Key, Namespace, NamespaceTotals,
+    Change, Commit, CommitId, Digest, EntryRef, Hash, Head, Key, Namespace, NamespaceTotals,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -260,6 +260,18 @@ impl ReceiptBody {
             commit_id: Some(commit.commit_id),
             at: Time(commit.at_ms),
             changes: commit.changes.iter().map(change).collect(),
+            version: None,
+        }
+    }
+
+    /// The receipt of a write that had nothing to change: of the head, and without a commit.
+    pub fn unchanged(head: &Head) -> Self {
+        Self {
+            revision: head.revision,
+            hash: head.hash,
+            commit_id: None,
+            at: Time(head.at_ms),
+            changes: Vec::new(),
             version: None,
         }
     }

@@ -25,6 +25,7 @@ mod place;
 mod problem;
 mod refusal;
 mod request;
+mod rollback;
 mod sse;
 mod status;
 mod tags;
@@ -60,6 +61,7 @@ pub use request::{
     MAX_ATTRIBUTES, MAX_REASON_BYTES, Proposal, ProposedChange, ProposedOp, PutRequest, actor_from,
     reason_from,
 };
+pub use rollback::{Keys, ProposedRollback, ROLLBACK_TO, RollbackRequest};
 pub use sse::{Event, EventDecoder, EventError};
 pub use status::{AlarmBody, LogBody, StatusBody};
 pub use tags::{EntityTag, EntityTags, TagError, etag};

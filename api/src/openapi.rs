@@ -38,6 +38,7 @@ use utoipa::OpenApi;
     crate::PutRequest,
     crate::ExpectRequest,
     crate::GuardRequest,
+    crate::RollbackRequest,
 )))]
 pub struct Components;
 

@@ -17,6 +17,8 @@ pub const COMMITS: &str = "/v1/commits";
 pub const HISTORY: &str = "/v1/history";
 /// What two states of a namespace differ in: `/v1/diff/{namespace}`.
 pub const DIFF: &str = "/v1/diff";
+/// Where an older state is restored.
+pub const ROLLBACK: &str = "/v1/rollback";
 /// What this server knows of itself.
 pub const STATUS: &str = "/v1/status";
 /// The binary stream of live commits.

@@ -210,6 +210,17 @@ impl Problem {
         Self::over(Code::CommitTooLarge, detail, limit, actual)
     }
 
+    /// The same for a commit that would restore `to_revision`: how it is done in steps.
+    #[must_use]
+    pub fn in_steps(self, to_revision: u64) -> Self {
+        let detail = format!(
+            "going back to revision {to_revision} takes more than one commit: {}. Nothing was changed: send it again for \
+             narrower prefixes (a/, b/ …), or for single keys, each with the same to_revision",
+            self.detail.trim_end_matches("; split it")
+        );
+        Self { detail, ..self }
+    }
+
     /// A commit with too many changes.
     pub fn too_many_changes(limit: usize, actual: usize) -> Self {
         let detail = format!("the commit has {actual} changes, the most is {limit}; split it");

@@ -49,7 +49,7 @@ impl Absent<'_> {
 pub(crate) fn evaluate(write: &Write, view: &View, absent: &Absent<'_>) -> Result<(), Refusal> {
     match write.kind {
         Kind::Put | Kind::Delete => single(write, view),
-        Kind::Commit => {
+        Kind::Commit | Kind::Rollback => {
             let failed = failures(write, view, absent)?;
             if failed.is_empty() { Ok(()) } else { Err(Refusal::Conflict(failed)) }
         }

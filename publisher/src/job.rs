@@ -4,6 +4,7 @@ use headwater_schemas::{CommitId, Position};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 
+use crate::before::Before;
 use crate::past::Past;
 use crate::refusal::Refusal;
 use crate::request::Write;
@@ -16,6 +17,8 @@ pub(crate) struct Job {
     pub(crate) seq: u64,
     pub(crate) write: Write,
     pub(crate) past: Option<Past>,
+    /// What stood at the revision that a rollback goes back to.
+    pub(crate) before: Option<Result<Before, Refusal>>,
     pub(crate) commit_id: CommitId,
     /// How often it was the first of a pipeline that lost to another writer.
     pub(crate) tries: u32,

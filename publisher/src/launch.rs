@@ -5,16 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::FutureExt;
 use headwater_api::{Problem, trace};
+use headwater_replica::View;
 use headwater_schemas::{Codec, Commit, Hash, SCHEMAS_NAMESPACE};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{Span, debug_span};
 
 use crate::draft::draft;
-use crate::evaluate::{Absent, evaluate};
 use crate::job::Job;
+use crate::judge::Standpoint;
 use crate::metrics;
-use crate::preview::preview;
 use crate::recall::{Recall, recall};
 use crate::receipt::Receipt;
 use crate::refusal::Refusal;
@@ -44,6 +44,8 @@ impl WriterTask {
         } else {
             self.append_group(now);
             self.judge_parked();
+            // Whoever has its turn again has it now: nothing else may happen for a while.
+            self.append_group(now);
         }
         self.ask_end(now);
         self.send_marker(now);
@@ -94,37 +96,34 @@ impl WriterTask {
     }
 
     /// The record of a request's commit behind the tip; none when it is answered or parked instead.
-    fn next_commit(&mut self, job: Job, now: Instant) -> Option<(Hash, Bytes)> {
+    fn next_commit(&mut self, mut job: Job, now: Instant) -> Option<(Hash, Bytes)> {
         if let Some(known) = self.remembered(&job) {
             self.finish(job, known);
             return None;
         }
-        let line = self.line.as_ref()?;
-        let tip = line.tip().clone();
-        let judged = if job.write.dry_run {
-            None
-        } else {
-            Some(evaluate(&job.write, &tip, &self.absent(line, &job, true)))
-        };
-        match judged {
-            None => self.park(job, tip.revision()),
-            Some(Err(refusal)) if refusal.depends_on_state() => self.park(job, tip.revision()),
-            Some(Err(refusal)) => self.finish(job, Err(refusal)),
-            Some(Ok(())) => return self.commit(job, &tip, now),
+        let tip = self.line.as_ref()?.tip().clone();
+        if job.write.dry_run {
+            self.park(job, tip.revision());
+            return None;
+        }
+        match self.evaluate(&mut job, &tip, Standpoint::Tip) {
+            Err(refusal) if refusal.depends_on_state() => self.park(job, tip.revision()),
+            Err(refusal) => self.finish(job, Err(refusal)),
+            // That nothing differs is a statement about the state, too.
+            Ok(()) if job.write.is_nothing() => self.park(job, tip.revision()),
+            Ok(()) => return self.commit(job, &tip, now),
         }
         None
     }
 
-    fn commit(
-        &mut self,
-        job: Job,
-        tip: &headwater_replica::View,
-        now: Instant,
-    ) -> Option<(Hash, Bytes)> {
+    fn commit(&mut self, job: Job, tip: &View, now: Instant) -> Option<(Hash, Bytes)> {
         let draft = draft(&job.write, job.commit_id, tip, (self.clock)());
-        let (limit, actual) = (self.settings().max_record_bytes, draft.record.len());
-        if actual > limit {
-            self.finish(job, Err(Refusal::CommitTooLarge { limit, actual }));
+        if let Some(refusal) = self.too_large(&draft) {
+            match job.write.rollback {
+                // How large it is depends on the state.
+                Some(_) => self.park(job, tip.revision()),
+                None => self.finish(job, Err(refusal)),
+            }
             return None;
         }
         let hash = draft.folded.head.hash;
@@ -138,54 +137,10 @@ impl WriterTask {
         Some((hash, draft.record))
     }
 
-    fn park(&mut self, job: Job, prefix: u64) {
+    fn park(&mut self, job: Job, tip: u64) {
+        let asked = job.before.as_ref().and_then(|before| before.as_ref().ok());
+        let prefix = asked.map_or(tip, |before| tip.max(before.read_to()));
         self.parked.push(Parked { job, prefix });
-    }
-
-    /// What is known of absent keys; `ahead`: as of the tip, not of the state that was read back.
-    fn absent<'a>(&'a self, line: &'a Speculative, job: &'a Job, ahead: bool) -> Absent<'a> {
-        let ahead = Box::new(move |namespace: &_, key: &_| {
-            ahead.then(|| line.deleted_ahead(namespace, key)).flatten()
-        });
-        Absent { deletions: &self.deletions, past: job.past.as_ref(), ahead }
-    }
-
-    /// Answers refusals and dry runs whose state, and the log's end as of after their arrival, were read back.
-    fn judge_parked(&mut self) {
-        if self.parked.is_empty() {
-            return;
-        }
-        let Some(confirmed) = self.line.as_ref().map(|line| line.confirmed().clone()) else {
-            return;
-        };
-        let (read_to, exclusive) = (self.read_to, self.shared.exclusive);
-        let ready = |parked: &mut Parked| {
-            let end_read = exclusive || parked.job.end.is_some_and(|end| end <= read_to);
-            end_read && parked.prefix <= confirmed.revision()
-        };
-        for Parked { job, .. } in self.parked.extract_if(.., ready).collect::<Vec<_>>() {
-            self.judge(job, &confirmed);
-        }
-    }
-
-    fn judge(&mut self, job: Job, confirmed: &headwater_replica::View) {
-        let Some(line) = &self.line else { return };
-        let absent = self.absent(line, &job, false);
-        if job.write.dry_run {
-            let most = self.settings().max_record_bytes;
-            let shown = preview(&job.write, confirmed, &absent, (self.clock)(), most);
-            drop(absent);
-            return self.finish_dry(job, shown);
-        }
-        let judged = evaluate(&job.write, confirmed, &absent);
-        drop(absent);
-        match judged {
-            // What stood in its way is gone: it has its turn again.
-            Ok(()) => {
-                self.waiting.insert(job.seq, job);
-            }
-            Err(refusal) => self.finish(job, Err(refusal)),
-        }
     }
 
     /// Asks the log for its end, for refusals that must know it.

@@ -19,7 +19,7 @@ impl Receipt {
     pub fn of(commit: &Commit, hash: Hash, kind: Kind) -> Self {
         let body = match kind {
             Kind::Put => ReceiptBody::of_put(commit, hash),
-            Kind::Delete | Kind::Commit => ReceiptBody::new(commit, hash),
+            Kind::Delete | Kind::Commit | Kind::Rollback => ReceiptBody::new(commit, hash),
         };
         Self { kind, body }
     }

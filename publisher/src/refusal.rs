@@ -12,12 +12,33 @@ pub enum Refusal {
     Precondition(u64),
     /// Preconditions of a change set do not hold: every one that failed.
     Conflict(Vec<Failure>),
-    /// The base revision lies in the future.
+    /// The revision lies in the future.
     RevisionInFuture {
         /// What was asked.
         asked: u64,
         /// The head's revision.
         head: u64,
+    },
+    /// The revision to go back to is no longer kept.
+    RevisionCompacted {
+        /// What was asked.
+        asked: u64,
+        /// The lowest revision that is kept.
+        oldest: u64,
+    },
+    /// The revision to go back to is older than what this server remembers, and nobody was named who keeps history.
+    NoHistory {
+        /// What was asked.
+        asked: u64,
+        /// The lowest revision that this server remembers.
+        oldest: u64,
+    },
+    /// What is to be restored needs more changes than a commit may hold.
+    TooManyChanges {
+        /// The limit.
+        limit: usize,
+        /// How many it needs.
+        actual: usize,
     },
     /// The idempotency key belongs to another request.
     KeyReused,
@@ -53,6 +74,7 @@ impl Refusal {
                 | Self::Precondition(_)
                 | Self::Conflict(_)
                 | Self::RevisionInFuture { .. }
+                | Self::TooManyChanges { .. }
         )
     }
 }
@@ -64,6 +86,9 @@ impl From<Refusal> for Problem {
             Refusal::Precondition(current) => Self::precondition_failed(current),
             Refusal::Conflict(failures) => Self::conflict(&failures),
             Refusal::RevisionInFuture { asked, head } => Self::revision_in_future(asked, head),
+            Refusal::RevisionCompacted { asked, oldest } => Self::revision_compacted(asked, oldest),
+            Refusal::NoHistory { asked, oldest } => no_history(asked, oldest),
+            Refusal::TooManyChanges { limit, actual } => Self::too_many_changes(limit, actual),
             Refusal::KeyReused => Self::idempotency_key_reused(),
             Refusal::KeyInUse => Self::idempotency_key_in_use(),
             Refusal::CommitTooLarge { limit, actual } => Self::commit_too_large(limit, actual),
@@ -75,4 +100,13 @@ impl From<Refusal> for Problem {
             Refusal::OutcomeUnknown => Self::outcome_unknown(),
         }
     }
+}
+
+fn no_history(asked: u64, oldest: u64) -> Problem {
+    let problem = Problem::revision_compacted(asked, oldest);
+    let detail = format!(
+        "this server remembers nothing before revision {oldest}, and revision {asked} is to be restored: start it with \
+         --history-url, the URL of a snapshotter, or ask a server that keeps history"
+    );
+    Problem { detail, ..problem }
 }

@@ -258,6 +258,7 @@ impl WriterTask {
             seq: self.next_seq,
             write: arrival.write,
             past: arrival.past,
+            before: arrival.before,
             commit_id: self.new_id(),
             tries: 0,
             arrived: now,

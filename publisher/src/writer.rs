@@ -4,11 +4,12 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use headwater_api::{DryRunBody, Problem};
+use headwater_api::{DryRunBody, Problem, ReceiptBody};
 use headwater_log::Log;
 use headwater_replica::{History, Replica, Seen};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
+use crate::before::{self, Before};
 use crate::past::{self, Past};
 use crate::receipt::Receipt;
 use crate::refusal::Refusal;
@@ -58,6 +59,8 @@ pub enum Written {
         /// Whether an earlier request under the same key made it.
         replayed: bool,
     },
+    /// There was nothing to change, at this head.
+    Unchanged(Box<ReceiptBody>),
     /// It was only evaluated.
     DryRun(Box<DryRunBody>),
 }
@@ -74,6 +77,7 @@ pub(crate) enum Message {
 pub(crate) struct Arrival {
     pub(crate) write: Write,
     pub(crate) past: Option<Past>,
+    pub(crate) before: Option<Result<Before, Refusal>>,
     pub(crate) waiter: oneshot::Sender<Result<Written, Refusal>>,
     pub(crate) permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
 }
@@ -107,6 +111,21 @@ impl Shared {
     pub(crate) fn set_closed(&self, why: String) {
         *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = why;
         self.ready.store(false, Ordering::Relaxed);
+    }
+
+    /// Asks what the state no longer says, before the writer's task has the write. What cannot be had is told only when
+    /// it is needed: a retry of a request that made a commit needs nothing.
+    async fn look_back(&self, write: &Write) -> (Option<Result<Before, Refusal>>, Option<Past>) {
+        let (replica, history) = (&self.replica, self.history.as_deref());
+        let before = match &write.rollback {
+            Some(rollback) => Some(before::ask(rollback, replica, history, &self.settings).await),
+            None => None,
+        };
+        let past = match history {
+            Some(history) => past::ask(write, before.as_ref(), replica, history).await,
+            None => None,
+        };
+        (before, past)
     }
 
     fn permits(
@@ -176,15 +195,10 @@ impl Writer {
     /// # Errors
     /// [`Refusal`]: no commit was made, but for [`Refusal::OutcomeUnknown`].
     pub async fn write(&self, write: Write) -> Result<Written, Refusal> {
-        let permits = self.shared.permits(write.cost_bytes())?;
-        let past = match &self.shared.history {
-            Some(history) if write.proposal.base_revision.is_some() => {
-                past::ask(&write, &self.shared.replica, history.as_ref()).await
-            }
-            _ => None,
-        };
+        let permits = self.shared.permits(write.cost_bytes(&self.shared.settings))?;
+        let (before, past) = self.shared.look_back(&write).await;
         let (waiter, answer) = oneshot::channel();
-        let arrival = Box::new(Arrival { write, past, waiter, permits });
+        let arrival = Box::new(Arrival { write, past, before, waiter, permits });
         self.send(Message::Write(arrival))?;
         // The task answers every request it took; one that vanished left the write's fate open.
         answer.await.unwrap_or(Err(Refusal::OutcomeUnknown))

@@ -35,6 +35,7 @@ use utoipa::openapi::{ObjectBuilder, RefOr, Type};
         writes::put,
         writes::delete,
         writes::commit,
+        writes::rollback,
         health::healthz,
         health::readyz,
         health::metrics,

@@ -18,7 +18,7 @@ struct Split {
     publisher: Headwater,
     snapshotter: Headwater,
     stream: String,
-    _data: [TempDir; 2],
+    data: [TempDir; 2],
 }
 
 impl Split {
@@ -31,7 +31,7 @@ impl Split {
         };
         let publisher = start("publisher", &data[0]);
         let snapshotter = start("snapshotter", &data[1]);
-        Self { publisher, snapshotter, stream, _data: data }
+        Self { publisher, snapshotter, stream, data }
     }
 
     async fn put(&self, key: &str, value: u64) -> u64 {
@@ -176,6 +176,39 @@ async fn a_service_moves_to_another_relay_when_its_own_is_killed_and_never_goes_
             split.snapshotter.restart();
         }
         service.close().await;
+    };
+    bounded(claim).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_goes_back_to_before_its_own_memory_by_the_history_of_a_snapshotter() {
+    let claim = async {
+        let mut split = Split::start();
+        split.put("a", 1).await;
+        let good = split.put("b", 1).await;
+        split.put("a", 2).await;
+        let head = split.put("b", 2).await;
+        let read = format!("/v1/config/app/b?min_revision={head}&timeout=20s");
+        split.of_snapshotter(&read).await.is(200);
+        // From its cache it knows the state, and nothing of how that came about.
+        split.publisher.terminate(PATIENCE);
+        let body = serde_json::json!({ "namespace": "app", "to_revision": good, "reason": "r" });
+        let rollback = Ask::post("/v1/rollback", &body);
+        split.publisher.restart();
+        let refused = ask(split.publisher.host(), &rollback).await;
+        let problem = refused.is_problem(410, "revision_compacted");
+        assert_eq!(problem["oldest_revision"], head);
+        assert!(problem["detail"].as_str().unwrap().contains("--history-url"), "{problem}");
+        split.publisher.terminate(PATIENCE);
+        let data = split.data[0].path().display().to_string();
+        let url = split.snapshotter.url();
+        let (stream, kafka) = (split.stream.clone(), broker::shared());
+        let publisher = ["publisher", "--data", &data, "--kafka", kafka, "--stream", &stream];
+        let publisher = Headwater::start(&[&publisher[..], &["--history-url", &url]].concat());
+        let answer = ask(publisher.host(), &rollback).await.is(200);
+        assert_eq!(answer.revision(), head + 1);
+        let back = Ask::get("/v1/config/app/a");
+        assert_eq!(ask(publisher.host(), &back).await.is(200).text(), "1");
     };
     bounded(claim).await;
 }

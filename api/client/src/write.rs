@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use headwater_api::{CommitRequest, DryRunBody, ReceiptBody, etag, header, paths};
+use headwater_api::{CommitRequest, DryRunBody, ReceiptBody, RollbackRequest, etag, header, paths};
 use headwater_schemas::{Key, Namespace};
 use http::Method;
 use http::header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
@@ -122,7 +122,7 @@ impl Client {
         request: &CommitRequest,
         write: &Write,
     ) -> Result<Written, ClientError> {
-        let (url, body) = (self.at(paths::COMMITS), self.encoded(request)?);
+        let (url, body) = (self.at(paths::COMMITS), encoded(request)?);
         self.write(write, |http| json(http, &url, &body)).await
     }
 
@@ -135,16 +135,44 @@ impl Client {
         request: &CommitRequest,
         write: &Write,
     ) -> Result<DryRunBody, ClientError> {
-        let (url, body) =
-            (self.at(&format!("{}?dry_run=true", paths::COMMITS)), self.encoded(request)?);
-        let build = |http: &reqwest::Client| write.on(json(http, &url, &body));
-        self.json(self.call(Again::Safe, Duration::ZERO, build).await?).await
+        self.preview(paths::COMMITS, request, write).await
     }
 
-    fn encoded(&self, request: &CommitRequest) -> Result<Bytes, ClientError> {
-        serde_json::to_vec(request)
-            .map(Bytes::from)
-            .map_err(|error| ClientError::Setting(format!("the change set is no JSON: {error}")))
+    /// Restores an older state as a new commit. Where nothing differs there is none, and the receipt has no commit id.
+    /// Actor and reason of the body win over those of `write`; a reason is needed.
+    ///
+    /// # Errors
+    /// [`ClientError`]; more than one commit may hold is `too_many_changes` or `commit_too_large`.
+    pub async fn rollback(
+        &self,
+        request: &RollbackRequest,
+        write: &Write,
+    ) -> Result<Written, ClientError> {
+        let (url, body) = (self.at(paths::ROLLBACK), encoded(request)?);
+        self.write(write, |http| json(http, &url, &body)).await
+    }
+
+    /// What a rollback would do; writes nothing.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn rollback_dry_run(
+        &self,
+        request: &RollbackRequest,
+        write: &Write,
+    ) -> Result<DryRunBody, ClientError> {
+        self.preview(paths::ROLLBACK, request, write).await
+    }
+
+    async fn preview(
+        &self,
+        path: &str,
+        request: &impl serde::Serialize,
+        write: &Write,
+    ) -> Result<DryRunBody, ClientError> {
+        let (url, body) = (self.at(&format!("{path}?dry_run=true")), encoded(request)?);
+        let build = |http: &reqwest::Client| write.on(json(http, &url, &body));
+        self.json(self.call(Again::Safe, Duration::ZERO, build).await?).await
     }
 
     async fn write(
@@ -157,6 +185,12 @@ impl Client {
         let (created, replayed) = (response.status().as_u16() == 201, is_replayed(&response));
         Ok(Written { receipt: self.json(response).await?, created, replayed })
     }
+}
+
+fn encoded(request: &impl serde::Serialize) -> Result<Bytes, ClientError> {
+    serde_json::to_vec(request)
+        .map(Bytes::from)
+        .map_err(|error| ClientError::Setting(format!("the request is no JSON: {error}")))
 }
 
 fn json(http: &reqwest::Client, url: &str, body: &Bytes) -> RequestBuilder {

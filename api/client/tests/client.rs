@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use headwater_api::{At, Code, CommitRequest, Frame, Problem, Time};
+use headwater_api::{At, Code, CommitRequest, Frame, Problem, RollbackRequest, Time};
 use headwater_client::{
     Client, ClientError, CommitsQuery, DiffQuery, If, ListQuery, Read, WatchEvent, WatchQuery,
     Watched, Write,
@@ -290,6 +290,33 @@ async fn a_commit_is_sent_as_the_api_says() {
     let sent = script.requests.recv().await.unwrap();
     assert!(sent.contains("content-type: application/json\r\n"), "{sent}");
     assert!(sent.ends_with("{\"changes\":[{\"namespace\":\"a\",\"key\":\"k\",\"put\":{\"value\":{\"x\":  1.0}},\"expect\":{\"absent\":true}}]}"), "{sent}");
+}
+
+#[tokio::test]
+async fn a_rollback_and_its_dry_run_are_sent_as_the_api_says() {
+    let shown = r#"{"would_succeed": true, "revision": 7, "changes": [], "failures": []}"#;
+    let unchanged = format!(
+        r#"{{"revision": 7, "hash": "{}", "commit_id": null, "at": "2026-11-22T08:15:30.123Z", "changes": []}}"#,
+        Hash::default()
+    );
+    let json = "content-type: application/json\r\n";
+    let mut script = script(vec![answer(200, json, shown), answer(200, json, unchanged)]).await;
+    let request = RollbackRequest {
+        namespace: "a".into(),
+        to_revision: 3,
+        reason: Some("why".into()),
+        ..RollbackRequest::default()
+    };
+    let dry = script.client.rollback_dry_run(&request, &Write::default()).await.unwrap();
+    assert!(dry.would_succeed && dry.revision == 7);
+    let done = script.client.rollback(&request, &keyed()).await.unwrap();
+    assert_eq!((done.receipt.revision, done.receipt.commit_id), (7, None));
+    let sent = script.requests.recv().await.unwrap();
+    assert!(sent.starts_with("POST /v1/rollback?dry_run=true "), "{sent}");
+    let sent = script.requests.recv().await.unwrap();
+    assert!(sent.starts_with("POST /v1/rollback "), "{sent}");
+    assert!(sent.to_lowercase().contains("idempotency-key: "), "{sent}");
+    assert!(sent.ends_with(r#"{"namespace":"a","to_revision":3,"reason":"why"}"#), "{sent}");
 }
 
 fn stream(frames: &[Frame]) -> Vec<u8> {

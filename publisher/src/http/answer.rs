@@ -10,20 +10,28 @@ use crate::{Kind, Receipt, Refusal, Write, Writer, Written, metrics};
 
 /// Writes and answers.
 pub(super) async fn write(writer: &Writer, write: Write) -> ApiResult<Response> {
+    let to_revision = write.rollback.as_ref().map(|rollback| rollback.to_revision);
     match writer.write(write).await {
         Ok(Written::Committed { receipt, replayed }) => Ok(committed(writer, &receipt, replayed)),
+        Ok(Written::Unchanged(body)) => {
+            let headers = stamped(writer, body.revision);
+            Ok((headers, axum::Json(body)).into_response())
+        }
         Ok(Written::DryRun(body)) => {
             let headers = stamped(writer, body.revision);
             Ok((headers, axum::Json(body)).into_response())
         }
-        Err(refusal) => Err(refused(refusal)),
+        Err(refusal) => Err(refused(refusal, to_revision)),
     }
 }
 
-fn refused(refusal: Refusal) -> ApiError {
+fn refused(refusal: Refusal, to_revision: Option<u64>) -> ApiError {
     let problem = Problem::from(refusal);
     metrics::refused(problem.code.as_str());
-    problem.into()
+    match to_revision {
+        Some(to) if problem.status == 413 => problem.in_steps(to).into(),
+        _ => problem.into(),
+    }
 }
 
 /// The headers that say which state an answer is about.

@@ -15,7 +15,7 @@ const BODY_FACTOR: usize = 8;
 #[derive(Debug, Default, serde::Deserialize)]
 pub(crate) struct Options {
     #[serde(default)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 pub(crate) async fn commit(
@@ -37,6 +37,7 @@ pub(crate) async fn commit(
     admit::size::check(&proposal, writer.settings())?;
     admit::provenance::complete(&mut proposal, &parts.headers)?;
     let condition = Precondition::None;
-    answer::write(&writer, Write { kind: Kind::Commit, proposal, condition, idempotency, dry_run })
-        .await
+    let kind = Kind::Commit;
+    let write = Write { kind, proposal, rollback: None, condition, idempotency, dry_run };
+    answer::write(&writer, write).await
 }

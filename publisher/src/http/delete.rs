@@ -23,6 +23,13 @@ pub(crate) async fn delete(
     let change = ProposedChange { namespace, key, op: ProposedOp::Delete, expect: None };
     let mut proposal = Proposal { changes: vec![change], ..Proposal::default() };
     admit::provenance::complete(&mut proposal, &parts.headers)?;
-    let write = Write { kind: Kind::Delete, proposal, condition, idempotency, dry_run: false };
+    let write = Write {
+        kind: Kind::Delete,
+        proposal,
+        rollback: None,
+        condition,
+        idempotency,
+        dry_run: false,
+    };
     answer::write(&writer, write).await
 }

@@ -25,6 +25,7 @@ pub(crate) async fn put(
     let change = ProposedChange { namespace, key, op, expect: None };
     let mut proposal = Proposal { changes: vec![change], ..Proposal::default() };
     admit::provenance::complete(&mut proposal, &parts.headers)?;
-    let write = Write { kind: Kind::Put, proposal, condition, idempotency, dry_run: false };
+    let write =
+        Write { kind: Kind::Put, proposal, rollback: None, condition, idempotency, dry_run: false };
     answer::write(&writer, write).await
 }

@@ -16,7 +16,20 @@ pub(crate) struct Audit {
     pub(crate) ignored: usize,
 }
 
+/// The state at every revision.
+pub(crate) fn states(log: &MemoryLog) -> Vec<State> {
+    let mut states = Vec::new();
+    let last = walk(log, |state| states.push(state.clone())).state;
+    states.push(last);
+    states
+}
+
 pub(crate) fn audit(log: &MemoryLog) -> Audit {
+    walk(log, |_| {})
+}
+
+/// Folds the chain; `left` is told of every state before the commit behind it.
+fn walk(log: &MemoryLog, mut left: impl FnMut(&State)) -> Audit {
     let records = log.records();
     let (first, rest) = records.split_first().unwrap();
     let founding = Genesis::decode(&first.bytes).unwrap().commit().unwrap();
@@ -36,6 +49,7 @@ pub(crate) fn audit(log: &MemoryLog) -> Audit {
         let commit = codec.decode(&record.bytes).unwrap();
         assert!(commit.at_ms >= audit.state.head().at_ms, "time went back at {}", commit.revision);
         let hash = Hash::of(&record.bytes);
+        left(&audit.state);
         let folded = audit.state.apply(&commit, hash);
         assert_eq!(folded.divergence, None);
         for (change, effect) in commit.changes.iter().zip(&folded.effects) {

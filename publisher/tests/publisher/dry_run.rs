@@ -5,10 +5,10 @@ use headwater_publisher::{Kind, Refusal, Settings, Write, Written};
 
 use crate::harness::{Publisher, change, commits_in, founded, keyed, publisher, put, text, write};
 
-async fn preview(publisher: &Publisher, write: Write) -> DryRunBody {
+pub(crate) async fn preview(publisher: &Publisher, write: Write) -> DryRunBody {
     match publisher.writer.write(Write { dry_run: true, ..write }).await.unwrap() {
         Written::DryRun(body) => *body,
-        Written::Committed { .. } => panic!("it wrote"),
+        Written::Committed { .. } | Written::Unchanged(_) => panic!("it wrote"),
     }
 }
 

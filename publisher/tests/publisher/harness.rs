@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use headwater_api::{Proposal, ProposedChange, ProposedOp, ReceiptBody};
+use headwater_api::{Keys, Proposal, ProposedChange, ProposedOp, ROLLBACK_TO, ReceiptBody};
 use headwater_log::{Appended, Identity, Log, LogReader, LogWriter, MemoryLog, ReadError};
 use headwater_publisher::{
-    Kind, Parts, Refusal, Settings, Write, Writer, Written, genesis, request_digest,
+    Kind, Parts, Refusal, Rollback, Settings, Write, Writer, Written, genesis, request_digest,
 };
 use headwater_replica::{Follow, History, Replica};
 use headwater_schemas::{Idempotency, Namespace, marker_nonce};
@@ -64,15 +64,32 @@ impl Publisher {
         publisher
     }
 
+    /// One whose replica remembers the last commit alone.
+    pub(crate) async fn forgetful(log: Arc<dyn Log>, history: Option<Arc<dyn History>>) -> Self {
+        let reading = headwater_replica::Settings { tail_bytes: 1, ..Default::default() };
+        let settings = Settings { remembered_deletions: 0, ..Settings::default() };
+        let publisher = Self::spawn_reading(log, reading, settings, history);
+        eventually("the writer is ready", || publisher.writer.is_ready()).await;
+        publisher
+    }
+
     pub(crate) fn spawn(
         log: Arc<dyn Log>,
         settings: Settings,
         history: Option<Arc<dyn History>>,
     ) -> Self {
+        Self::spawn_reading(log, headwater_replica::Settings::default(), settings, history)
+    }
+
+    pub(crate) fn spawn_reading(
+        log: Arc<dyn Log>,
+        reading: headwater_replica::Settings,
+        settings: Settings,
+        history: Option<Arc<dyn History>>,
+    ) -> Self {
         let (observer, seen) = mpsc::channel(64);
         let follow = Follow::Log(log.clone());
-        let (replica, keep) =
-            Replica::new(headwater_replica::Settings::default(), follow, Some(observer));
+        let (replica, keep) = Replica::new(reading, follow, Some(observer));
         let ahead = Arc::new(AtomicI64::new(0));
         let skew = ahead.clone();
         let clock = Arc::new(move || now_ms() + skew.load(Ordering::Relaxed));
@@ -101,6 +118,7 @@ impl Publisher {
     pub(crate) async fn receipt(&self, write: Write) -> Result<ReceiptBody, Refusal> {
         match self.writer.write(write).await? {
             Written::Committed { receipt, .. } => Ok(receipt.body.clone()),
+            Written::Unchanged(body) => Ok(*body),
             Written::DryRun(_) => panic!("a dry run"),
         }
     }
@@ -144,7 +162,8 @@ pub(crate) fn text(value: &str) -> ProposedOp {
 
 pub(crate) fn write(kind: Kind, changes: Vec<ProposedChange>) -> Write {
     let proposal = Proposal { changes, ..Proposal::default() };
-    Write { kind, proposal, condition: Precondition::None, idempotency: None, dry_run: false }
+    let (rollback, condition, idempotency) = (None, Precondition::None, None);
+    Write { kind, proposal, rollback, condition, idempotency, dry_run: false }
 }
 
 pub(crate) fn put(key: &str, value: &str) -> Write {
@@ -155,8 +174,17 @@ pub(crate) fn delete(key: &str) -> Write {
     write(Kind::Delete, vec![change(key, ProposedOp::Delete)])
 }
 
+/// What a prefix held at a revision, in a namespace of the tests' own.
+pub(crate) fn rollback(prefix: &str, to_revision: u64) -> Write {
+    let keys = Keys::Prefix(prefix.into());
+    let rollback = Rollback { namespace: namespace(), keys, to_revision };
+    let mut write = Write { rollback: Some(rollback), ..write(Kind::Rollback, Vec::new()) };
+    write.proposal.attributes = [(ROLLBACK_TO.to_owned(), to_revision.to_string())].into();
+    write
+}
+
 pub(crate) fn keyed(idempotency_key: &str, write: Write) -> Write {
-    let body = format!("{:?}", write.proposal.changes);
+    let body = format!("{:?}{:?}", write.proposal.changes, write.rollback);
     let idempotency = Idempotency {
         key: idempotency_key.into(),
         kind: write.kind.name().into(),

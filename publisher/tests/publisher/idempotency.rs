@@ -13,7 +13,7 @@ async fn answer(writer: &Writer, write: Write) -> (headwater_api::ReceiptBody, b
         Written::Committed { receipt, replayed } => {
             (receipt.body.clone(), receipt.created(), replayed)
         }
-        Written::DryRun(_) => panic!("a dry run"),
+        Written::DryRun(_) | Written::Unchanged(_) => panic!("a dry run"),
     }
 }
 

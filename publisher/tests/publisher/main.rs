@@ -12,6 +12,8 @@ mod http;
 mod idempotency;
 mod linearize;
 mod metered;
+mod past;
 mod preconditions;
+mod rollback;
 mod storm;
 mod table;

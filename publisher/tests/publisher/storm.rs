@@ -32,7 +32,7 @@ async fn client(writer: Writer, name: String, writes: usize) -> Vec<Told> {
             let write = if is_keyed { keyed(&value, write.clone()) } else { write.clone() };
             let answer = match writer.write(write).await {
                 Ok(Written::Committed { receipt, .. }) => Ok(receipt.body.revision),
-                Ok(Written::DryRun(_)) => panic!("a dry run"),
+                Ok(Written::DryRun(_) | Written::Unchanged(_)) => panic!("no put"),
                 Err(refusal) => Err(refusal),
             };
             if answer.is_ok() || !is_keyed || Instant::now() > give_up {

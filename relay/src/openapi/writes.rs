@@ -1,6 +1,6 @@
 //! Descriptions of the write side, which the publisher answers.
 
-use headwater_api::{CommitRequest, DryRunBody, Problem, ReceiptBody};
+use headwater_api::{CommitRequest, DryRunBody, Problem, ReceiptBody, RollbackRequest};
 
 /// Sets a value: one commit of one change.
 ///
@@ -58,7 +58,26 @@ pub(super) fn delete() {}
 #[expect(dead_code, reason = "a description; the publisher answers it")]
 pub(super) fn commit() {}
 
-/// What `POST /v1/commits` answers.
+/// Restores an older state of a key, of all keys with a prefix or of a namespace, as a new commit.
+///
+/// What does not differ is not touched; when nothing differs there is no commit, and the answer's `commit_id` is null. The
+/// commit's attribute `rollback_to` names the revision; it is rolled back like any other.
+#[utoipa::path(post, path = "/v1/rollback", tag = "write",
+    params(
+        ("dry_run" = Option<bool>, Query, description = "Says what would happen, and writes nothing; the answer is a DryRunBody"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters: a retry lands once"),
+        ("Headwater-Actor" = Option<String>, Header, description = "Who, unless the body says"),
+        ("Headwater-Reason" = Option<String>, Header, description = "Why, unless the body says: one of the two must"),
+    ),
+    request_body = RollbackRequest,
+    responses(
+        (status = 200, description = "Restored, or nothing differed; of a dry run, what would happen", body = Committed),
+        (status = "default", description = "A problem; `too_many_changes` and `commit_too_large` when one commit cannot hold it", content_type = "application/problem+json", body = Problem),
+    ))]
+#[expect(dead_code, reason = "a description; the publisher answers it")]
+pub(super) fn rollback() {}
+
+/// What `POST /v1/commits` and `POST /v1/rollback` answer.
 #[derive(serde::Serialize, utoipa::ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "a description; the publisher answers it")]

@@ -8,6 +8,7 @@ mod names;
 mod past;
 mod preconditions;
 mod read;
+mod rollback;
 mod watch;
 mod write;
 
