@@ -3,8 +3,17 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use headwater_api::At;
 use headwater_schemas::{Key, Namespace};
 
+use crate::commands::commit::Commit;
+use crate::commands::diff::Diff;
+use crate::commands::edit::Edit;
+use crate::commands::export::Export;
+use crate::commands::history::History;
+use crate::commands::image::Image;
+use crate::commands::manual::{Completions, Man};
+use crate::commands::rollback::Rollback;
 use crate::commands::watch::Watch;
 use crate::exit;
 use crate::kafka::KafkaFlags;
@@ -15,7 +24,7 @@ use crate::settings::ServerFlags;
 #[command(name = "headwater", version, after_help = exit::HELP, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -35,7 +44,19 @@ pub(crate) enum Command {
     Delete(Delete),
     /// List the keys of a namespace, or all namespaces
     List(List),
-    /// Import a JSON object or a directory into a namespace, in atomic commits
+    /// Print every version of a key, newest first
+    History(History),
+    /// Print what two states of a namespace differ in
+    Diff(Diff),
+    /// Restore an older state of a key, a prefix or a namespace, as a new commit
+    Rollback(Rollback),
+    /// Apply a change set from a JSON or YAML file, all or nothing
+    Commit(Commit),
+    /// Edit a value in your editor
+    Edit(Edit),
+    /// Export a namespace, as it is or was, to a file or a directory
+    Export(Export),
+    /// Import a file or a directory into a namespace, in atomic commits
     Import(Import),
     /// Print every change as it happens, until Ctrl-C
     Watch(Watch),
@@ -47,6 +68,13 @@ pub(crate) enum Command {
     /// Compare the table of a stream on Kafka (the topic STREAM.config) with its state, or mend it
     #[command(subcommand)]
     Topic(TopicCommand),
+    /// Inspect, verify and fetch snapshots
+    #[command(subcommand)]
+    Image(Image),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Write the manual pages
+    Man(Man),
     /// Check brokers, topic, rights, clocks, servers and disk, and say how to mend what is wrong
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(Doctor),
@@ -251,6 +279,9 @@ pub(crate) struct Get {
     pub(crate) namespace: Namespace,
     /// Which key: db/pool
     pub(crate) key: Key,
+    /// As it was after this revision, or at this time
+    #[arg(long, value_name = "REVISION|TIME")]
+    pub(crate) at: Option<At>,
     /// Wait (up to 5 s) until the server has this revision, to read your own write
     #[arg(long, value_name = "REVISION")]
     pub(crate) min_revision: Option<u64>,
@@ -314,6 +345,9 @@ pub(crate) struct List {
     /// Only keys that begin like this; db/ stays inside db
     #[arg(long, default_value = "", requires = "namespace")]
     pub(crate) prefix: String,
+    /// As they were after this revision, or at this time
+    #[arg(long, value_name = "REVISION|TIME", requires = "namespace")]
+    pub(crate) at: Option<At>,
     /// Leave the values out
     #[arg(long, requires = "namespace")]
     pub(crate) keys_only: bool,
@@ -326,8 +360,11 @@ pub(crate) struct List {
 pub(crate) struct Import {
     /// The namespace that gets the keys
     pub(crate) namespace: Namespace,
-    /// A JSON file with one object, or a directory
+    /// A JSON file with one object, a file with an entry a line (.ndjson), or a directory
     pub(crate) path: PathBuf,
+    /// Delete the namespace's keys that are not in the import
+    #[arg(long)]
+    pub(crate) prune: bool,
     /// Say what would change, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -342,10 +379,13 @@ pub(crate) struct Import {
 
 const IMPORT_NOTES: &str = "\
 A JSON file: every top-level name of its object becomes a key, with the JSON as it stands there.
-A directory: every file becomes a key, its path below the directory; names that start with a dot are left out.
+An .ndjson or .jsonl file: every line is an entry, with its key, type and value, as `headwater export` writes it.
+A directory: every file becomes a key, its path below the directory; names that start with a dot are left out. A tree that \
+`headwater export` wrote says itself which key and type a file has.
 
 What is imported is split into commits of at most 1,000 changes and 512 KiB: each is atomic, and a failed import can \
-simply be run again. Keys that are not in the import stay as they are.";
+simply be run again. Keys that are not in the import stay as they are, unless --prune is given: then they are deleted in the \
+same commits, and one that somebody changes meanwhile is not. Look first: --prune --dry-run.";
 
 #[cfg(test)]
 mod tests {
@@ -381,7 +421,7 @@ mod tests {
     #[test]
     fn a_negative_number_is_a_value() {
         for value in ["-5", "-0.5"] {
-            let Command::Put(put) =
+            let Some(Command::Put(put)) =
                 Cli::try_parse_from(["headwater", "put", "demo", "k", value]).unwrap().command
             else {
                 panic!("put")

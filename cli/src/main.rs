@@ -4,17 +4,20 @@ mod args;
 mod bounds;
 mod commands;
 mod exit;
+mod filetype;
 mod framing;
 mod kafka;
 mod logging;
 mod metrics;
 mod output;
+mod pretty;
 mod recorder;
 mod serve;
 mod settings;
 mod signals;
 mod tasks;
 mod traces;
+mod unified;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -40,11 +43,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Option<Command>) -> Result<(), Failure> {
     match command {
-        Command::Serve(flags) => server(&flags, Role::Serve),
-        Command::Publisher(flags) => server(&flags, Role::Publisher),
-        Command::Snapshotter(flags) => server(&flags, Role::Snapshotter),
+        Some(Command::Serve(flags)) => server(&flags, Role::Serve),
+        Some(Command::Publisher(flags)) => server(&flags, Role::Publisher),
+        Some(Command::Snapshotter(flags)) => server(&flags, Role::Snapshotter),
         command => client(command),
     }
 }
@@ -64,7 +67,7 @@ fn server(flags: &ServerFlags, role: Role) -> Result<(), Failure> {
     ended
 }
 
-fn client(command: Command) -> Result<(), Failure> {
+fn client(command: Option<Command>) -> Result<(), Failure> {
     logging::command()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime

@@ -1,11 +1,12 @@
 //! Tables for people, JSON for programs.
 
 use std::fmt::Display;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Table};
 use headwater_api::{Time, is_json, is_text};
+use jiff::tz::TimeZone;
 
 use crate::exit::Failure;
 
@@ -26,11 +27,34 @@ pub(crate) fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
+/// Whether standard output takes colours: a person reads it, and wants them (https://no-color.org).
+pub(crate) fn colours() -> bool {
+    let is = |name: &str, wanted: &dyn Fn(&str) -> bool| {
+        std::env::var(name).is_ok_and(|value| wanted(&value))
+    };
+    is_terminal()
+        && !is("NO_COLOR", &|value| !value.is_empty())
+        && !is("TERM", &|term| term == "dumb")
+}
+
 /// A time: as the clock on the wall says it to a person, RFC 3339 in UTC to everybody else.
 pub(crate) fn time(time: Time) -> String {
-    let at = jiff::Timestamp::from_millisecond(time.0).ok().filter(|_| is_terminal());
-    let Some(at) = at else { return time.to_string() };
-    at.to_zoned_datetime(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string()
+    let told = is_terminal().then(|| wall_clock(time, TimeZone::system())).flatten();
+    told.unwrap_or_else(|| time.to_string())
+}
+
+fn wall_clock(time: Time, zone: TimeZone) -> Option<String> {
+    let at = jiff::Timestamp::from_millisecond(time.0).ok()?.to_zoned_datetime(zone);
+    Some(at.strftime("%Y-%m-%d %H:%M:%S %Z").to_string())
+}
+
+/// A question whose answer is yes or, for anything else and the end of input, no.
+pub(crate) fn confirmed(question: &str) -> Result<bool, Failure> {
+    eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    let read = io::stdin().lock().read_line(&mut answer);
+    read.map_err(|error| Failure::failed(format_args!("standard input: {error}")))?;
+    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
 /// One line of text.
@@ -40,10 +64,14 @@ pub(crate) fn line(text: impl Display) -> Result<(), Failure> {
 
 /// One line of JSON.
 pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<(), Failure> {
-    let text = serde_json::to_string(value)
+    let text = one_line_of_json(value)
         .map_err(|error| Failure::failed(format_args!("as JSON: {error}")))?;
-    // A value is shown as it stands, and JSON may have line breaks between its parts, never within them.
-    line(text.replace(['\r', '\n'], " "))
+    line(text)
+}
+
+/// JSON without line breaks: values stand in it as they were put, and inside a string of JSON a break is written `\n`.
+pub(crate) fn one_line_of_json<T: serde::Serialize>(value: &T) -> serde_json::Result<String> {
+    Ok(serde_json::to_string(value)?.replace(['\n', '\r'], " "))
 }
 
 /// A table with a header.
@@ -115,6 +143,21 @@ mod tests {
         let long = "é".repeat(100);
         assert_eq!(shown("text/plain", long.as_bytes()).chars().count(), SHOWN_CHARS + 1);
         assert_eq!(shown("application/json", b"{\n}"), "{ }");
+    }
+
+    #[test]
+    fn json_that_was_put_over_several_lines_is_printed_on_one() {
+        let value: Box<serde_json::value::RawValue> =
+            serde_json::from_str("{\n  \"price\": 1.50,\r\n\"text\": \"a\\nb\"}").unwrap();
+        let text = one_line_of_json(&value).unwrap();
+        assert_eq!(text, "{   \"price\": 1.50,  \"text\": \"a\\nb\"}");
+    }
+
+    #[test]
+    fn a_person_is_told_the_time_of_the_clock_on_the_wall() {
+        let zone = TimeZone::fixed(jiff::tz::offset(2));
+        assert_eq!(wall_clock(Time(0), zone).as_deref(), Some("1970-01-01 02:00:00 +02"));
+        assert_eq!(time(Time(0)), "1970-01-01T00:00:00.000Z", "a test is no person");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::output;
 
 pub(super) async fn run(args: Get) -> Result<(), Failure> {
     let client = connect(&args.remote)?;
-    let read = Read { min_revision: args.min_revision, ..Read::default() };
+    let read = Read { at: args.at, min_revision: args.min_revision, ..Read::default() };
     let absent = || {
         Failure::from(Problem::key_not_found(&args.namespace, &args.key))
             .hint(format!("`headwater list {}` shows what is there", args.namespace))

@@ -21,6 +21,7 @@ async fn entries(client: &Client, namespace: &Namespace, args: &List) -> Result<
     let query = ListQuery {
         prefix: Some(args.prefix.clone()).filter(|prefix| !prefix.is_empty()),
         keys_only: args.keys_only,
+        at: args.at,
         ..ListQuery::default()
     };
     let mut pages = client.pages(namespace, &query);
@@ -55,7 +56,7 @@ fn row(entry: &EntryBody, keys_only: bool) -> [String; 6] {
         value,
         entry.version.to_string(),
         entry.mod_revision.to_string(),
-        entry.updated_at.to_string(),
+        output::time(entry.updated_at),
         one_line(&entry.actor),
     ]
 }

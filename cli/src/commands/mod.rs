@@ -1,11 +1,21 @@
 //! The commands of a user, a file each: ask a server, print.
 
+pub(crate) mod commit;
 mod delete;
+pub(crate) mod diff;
 mod doctor;
+pub(crate) mod edit;
+pub(crate) mod export;
 mod get;
+pub(crate) mod history;
+pub(crate) mod image;
 mod import;
 mod list;
+pub(crate) mod manual;
+mod newcomer;
+mod preview;
 mod put;
+pub(crate) mod rollback;
 mod status;
 mod stream;
 mod topic;
@@ -17,14 +27,24 @@ use headwater_client::Client;
 use crate::args::{Command, Remote};
 use crate::exit::Failure;
 
-/// Runs one. Server roles are no commands of a user.
-pub(crate) async fn run(command: Command) -> Result<(), Failure> {
+/// Runs one; none is a lesson. Server roles are no commands of a user.
+pub(crate) async fn run(command: Option<Command>) -> Result<(), Failure> {
+    let Some(command) = command else { return newcomer::run() };
     match command {
         Command::Get(args) => get::run(args).await,
         Command::Put(args) => put::run(args).await,
         Command::Delete(args) => delete::run(args).await,
         Command::List(args) => list::run(args).await,
+        Command::History(args) => history::run(args).await,
+        Command::Diff(args) => diff::run(args).await,
+        Command::Rollback(args) => rollback::run(args).await,
+        Command::Commit(args) => commit::run(args).await,
+        Command::Edit(args) => edit::run(args).await,
+        Command::Export(args) => export::run(args).await,
         Command::Import(args) => import::run(args).await,
+        Command::Image(command) => image::run(command).await,
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man(args) => manual::man(&args),
         Command::Watch(args) => watch::run(args).await,
         Command::Status(args) => status::run(args).await,
         Command::Stream(command) => stream::run(command).await,

@@ -19,7 +19,7 @@ pub(super) async fn run(args: Remote) -> Result<(), Failure> {
         ("digest", status.digest.to_string()),
         ("entries", format!("{} (the stream's own schemas included)", status.entries)),
         ("bytes", status.bytes.to_string()),
-        ("last commit", status.last_commit_at.map_or("none".to_owned(), |at| at.to_string())),
+        ("last commit", status.last_commit_at.map_or("none".to_owned(), output::time)),
         (
             "log",
             format!(
@@ -31,7 +31,7 @@ pub(super) async fn run(args: Remote) -> Result<(), Failure> {
         ),
         ("role", status.role),
         ("version", status.version),
-        ("started", status.started_at.to_string()),
+        ("started", output::time(status.started_at)),
     ])
 }
 

@@ -2,7 +2,7 @@
 
 use headwater_schemas::Namespace;
 
-use super::source::Item;
+use super::source::{Change, Item};
 
 /// The most changes one commit may hold.
 const MAX_CHANGES: usize = 1_000;
@@ -34,8 +34,13 @@ fn fitting(namespace: &Namespace, items: &[Item]) -> usize {
 }
 
 fn cost(namespace: &Namespace, item: &Item) -> usize {
-    let texts = namespace.as_str().len() + item.key.as_str().len() + item.content_type.len();
-    CHANGE_BYTES + texts + item.value.len()
+    let texts = namespace.as_str().len() + item.key.as_str().len();
+    let value = match &item.change {
+        Change::Put { content_type, value } => content_type.len() + value.len(),
+        // Its name stands in the precondition, too.
+        Change::Delete { .. } => texts + CHANGE_BYTES,
+    };
+    CHANGE_BYTES + texts + value
 }
 
 #[cfg(test)]
@@ -46,7 +51,14 @@ mod tests {
 
     fn item(index: usize, size: usize) -> Item {
         let key = Key::parse(&format!("k{index}")).unwrap();
-        Item { key, content_type: "application/json", value: vec![b'1'; size].into() }
+        let change = match size % 5 {
+            0 => Change::Delete { mod_revision: 1 },
+            _ => Change::Put {
+                content_type: "application/json".into(),
+                value: vec![b'1'; size].into(),
+            },
+        };
+        Item { key, change }
     }
 
     proptest! {

@@ -1,23 +1,38 @@
-//! What is to be imported: one JSON object, or a directory.
+//! What is to be imported: one JSON object, a file with an entry a line, or a directory.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bytes::Bytes;
+use headwater_api::Value;
 use headwater_schemas::Key;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::tree;
 use crate::exit::Failure;
 
-/// One value to set.
+/// One key, and what it is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Item {
     pub(super) key: Key,
-    pub(super) content_type: &'static str,
-    pub(super) value: Bytes,
+    pub(super) change: Change,
+}
+
+/// What a key is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    Put {
+        content_type: Cow<'static, str>,
+        value: Bytes,
+    },
+    /// Gone, provided that this revision changed it last.
+    Delete {
+        mod_revision: u64,
+    },
 }
 
 const JSON: &str = "application/json";
@@ -27,10 +42,42 @@ pub(super) fn read(path: &Path, strip_extension: bool) -> Result<Vec<Item>, Fail
     let about =
         |error: std::io::Error| Failure::failed(format_args!("{}: {error}", path.display()));
     if fs::metadata(path).map_err(about)?.is_dir() {
-        directory(path, strip_extension)
-    } else {
-        object(&fs::read(path).map_err(about)?).map_err(|error| error.while_(path.display()))
+        return tree::read(path, strip_extension);
     }
+    let text = fs::read(path).map_err(about)?;
+    let is_lines = path.extension().is_some_and(|end| end == "ndjson" || end == "jsonl");
+    let read = if is_lines { lines(&text) } else { object(&text) };
+    read.map_err(|error| error.while_(path.display()))
+}
+
+pub(super) fn put(key: Key, content_type: impl Into<Cow<'static, str>>, value: Bytes) -> Item {
+    Item { key, change: Change::Put { content_type: content_type.into(), value } }
+}
+
+/// An entry a line, as `headwater export` and `headwater list --json` write them; more fields may stand there.
+fn lines(text: &[u8]) -> Result<Vec<Item>, Failure> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        key: Key,
+        content_type: Option<String>,
+        value: Option<Box<RawValue>>,
+        value_base64: Option<String>,
+    }
+    let item = |(index, line): (usize, &[u8])| {
+        let about = |error: &dyn fmt::Display| {
+            Failure::failed(format_args!("line {}: {error}", index + 1)).hint(
+                "each line must hold an entry: {\"key\": …, \"content_type\": …, \"value\": …}",
+            )
+        };
+        let line: Line = serde_json::from_slice(line).map_err(|error| about(&error))?;
+        let content_type = line.content_type.map_or(Cow::Borrowed(JSON), Cow::Owned);
+        let value = Value { value: line.value, value_base64: line.value_base64 };
+        let value = value.bytes(&content_type).map_err(|error| about(&error))?;
+        Ok(put(line.key, content_type, value))
+    };
+    let lines = text.split(|byte| *byte == b'\n').enumerate();
+    let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
+    unique(lines.map(item).collect::<Result<_, Failure>>()?)
 }
 
 /// Every top-level name of a JSON object becomes a key; its bytes stay as they stand in the file.
@@ -40,11 +87,7 @@ fn object(text: &[u8]) -> Result<Vec<Item>, Failure> {
     })?;
     let item = |(name, value): (String, Box<RawValue>)| {
         let key = Key::parse(&name).map_err(Failure::failed)?;
-        Ok(Item {
-            key,
-            content_type: JSON,
-            value: Bytes::from(Box::<str>::from(value).into_string()),
-        })
+        Ok(put(key, JSON, Bytes::from(Box::<str>::from(value).into_string())))
     };
     unique(members.into_iter().map(item).collect::<Result<_, Failure>>()?)
 }
@@ -74,70 +117,7 @@ impl<'de> serde::Deserialize<'de> for Members {
     }
 }
 
-/// Every file becomes a key: its path below the directory.
-fn directory(root: &Path, strip_extension: bool) -> Result<Vec<Item>, Failure> {
-    let mut items = Vec::new();
-    let mut waiting = vec![root.to_path_buf()];
-    while let Some(dir) = waiting.pop() {
-        for path in entries(&dir)? {
-            let about = |error: std::io::Error| {
-                Failure::failed(format_args!("{}: {error}", path.display()))
-            };
-            // A link to a directory is not followed: it may lead back up.
-            if fs::symlink_metadata(&path).map_err(about)?.is_dir() {
-                waiting.push(path);
-            } else if fs::metadata(&path).map_err(about)?.is_file() {
-                items.push(file(root, &path, strip_extension)?);
-            }
-        }
-    }
-    items.sort_by(|a, b| a.key.cmp(&b.key));
-    unique(items)
-}
-
-/// The names in a directory, but those that start with a dot.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let about = |error: std::io::Error| Failure::failed(format_args!("{}: {error}", dir.display()));
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(dir).map_err(about)? {
-        let entry = entry.map_err(about)?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
-            paths.push(entry.path());
-        }
-    }
-    Ok(paths)
-}
-
-fn file(root: &Path, path: &Path, strip_extension: bool) -> Result<Item, Failure> {
-    let about =
-        |what: &dyn fmt::Display| Failure::failed(format_args!("{}: {what}", path.display()));
-    let content_type = content_type(path);
-    let below = path.strip_prefix(root).map_err(|error| about(&error))?;
-    let below = if strip_extension { below.with_extension("") } else { below.to_path_buf() };
-    let names: Option<Vec<&str>> = below.iter().map(|name| name.to_str()).collect();
-    let names = names.ok_or_else(|| about(&"the name is not UTF-8"))?;
-    let key = Key::parse(&names.join("/")).map_err(|error| about(&error))?;
-    let value = fs::read(path).map_err(|error| about(&error))?;
-    if content_type == JSON {
-        serde_json::from_slice::<&RawValue>(&value).map_err(|error| about(&error))?;
-    }
-    Ok(Item { key, content_type, value: value.into() })
-}
-
-fn content_type(path: &Path) -> &'static str {
-    match path.extension().and_then(|extension| extension.to_str()) {
-        Some("json") => JSON,
-        Some("txt" | "conf" | "cfg" | "ini" | "properties") => "text/plain",
-        Some("md") => "text/markdown",
-        Some("html") => "text/html",
-        Some("csv") => "text/csv",
-        Some("yaml" | "yml") => "application/yaml",
-        Some("toml") => "application/toml",
-        _ => "application/octet-stream",
-    }
-}
-
-fn unique(items: Vec<Item>) -> Result<Vec<Item>, Failure> {
+pub(super) fn unique(items: Vec<Item>) -> Result<Vec<Item>, Failure> {
     let mut seen = HashSet::with_capacity(items.len());
     match items.iter().find(|item| !seen.insert(&item.key)) {
         Some(twice) => Err(Failure::failed(format_args!("the key {} appears twice", twice.key))
@@ -150,18 +130,22 @@ fn unique(items: Vec<Item>) -> Result<Vec<Item>, Failure> {
 mod tests {
     use super::*;
 
-    fn write(dir: &Path, name: &str, text: &str) {
-        let path = dir.join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
+    fn shown(item: &Item) -> (String, String, Bytes) {
+        match &item.change {
+            Change::Put { content_type, value } => {
+                (item.key.to_string(), content_type.to_string(), value.clone())
+            }
+            Change::Delete { .. } => panic!("a value"),
+        }
     }
 
     #[test]
     fn an_objects_members_keep_their_exact_text_and_order() {
         let items = object(br#"{"b/c": {"x":  1.50}, "a": null}"#).unwrap();
-        let read: Vec<_> =
-            items.iter().map(|item| (item.key.as_str(), item.value.as_ref())).collect();
-        assert_eq!(read, [("b/c", br#"{"x":  1.50}"#.as_slice()), ("a", b"null")]);
+        let read: Vec<_> = items.iter().map(shown).collect();
+        let json = "application/json".to_owned();
+        let wanted = [("b/c", json.clone(), r#"{"x":  1.50}"#), ("a", json, "null")];
+        assert_eq!(read, wanted.map(|(key, json, value)| (key.to_owned(), json, value.into())));
     }
 
     #[test]
@@ -175,45 +159,19 @@ mod tests {
     }
 
     #[test]
-    fn a_directorys_files_become_keys_and_hidden_ones_do_not() {
-        let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), "db/pool.json", "{}");
-        write(dir.path(), "motd.txt", "hi");
-        write(dir.path(), ".git/config", "no");
-        write(dir.path(), "db/.hidden", "no");
-        let items = read(dir.path(), false).unwrap();
-        let read: Vec<_> =
-            items.iter().map(|item| (item.key.as_str(), item.content_type)).collect();
-        assert_eq!(read, [("db/pool.json", "application/json"), ("motd.txt", "text/plain")]);
-    }
-
-    #[test]
-    fn extensions_can_be_left_off_unless_two_keys_become_one() {
-        let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), "db/pool.json", "{}");
-        assert_eq!(super::read(dir.path(), true).unwrap()[0].key.as_str(), "db/pool");
-        write(dir.path(), "db/pool.txt", "x");
-        assert!(
-            super::read(dir.path(), true)
-                .unwrap_err()
-                .to_string()
-                .contains("db/pool appears twice")
-        );
-    }
-
-    #[test]
-    fn a_json_file_that_is_not_json_is_refused_by_name_before_anything_is_written() {
-        let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), "bad.json", "{");
-        assert!(super::read(dir.path(), false).unwrap_err().to_string().contains("bad.json"));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_link_that_leads_back_up_ends_nobody() {
-        let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), "a.txt", "x");
-        std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
-        assert_eq!(super::read(dir.path(), false).unwrap().len(), 1);
+    fn a_line_is_an_entry_of_any_type() {
+        let text = b"{\"key\":\"a\",\"value\":{\"x\":  1.50},\"version\":3}\n\n{\"key\":\"b\",\"content_type\":\"image/png\",\"value_base64\":\"AP8=\"}\n{\"key\":\"n\",\"value_base64\":\"MQo=\"}";
+        let read: Vec<_> = lines(text).unwrap().iter().map(shown).collect();
+        assert_eq!(read[0], ("a".into(), JSON.into(), "{\"x\":  1.50}".into()));
+        assert_eq!(read[1], ("b".into(), "image/png".into(), Bytes::from_static(b"\0\xff")));
+        assert_eq!(read[2], ("n".into(), JSON.into(), "1\n".into()));
+        for bad in [
+            "{\"key\":\"a\"}",
+            "{\"value\":1}",
+            "{\"key\":\"a\",\"value\":1}\n{\"key\":\"a\",\"value\":1}",
+        ] {
+            assert!(lines(bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(lines(b"{}\n").unwrap_err().to_string().contains("line 1"));
     }
 }

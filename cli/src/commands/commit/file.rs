@@ -1,0 +1,198 @@
+//! A change set in a file: JSON, whose values keep their exact bytes, or YAML, which says the same with less ink.
+
+use std::fmt;
+use std::io::Read;
+use std::path::Path;
+
+use headwater_api::{CommitRequest, Object};
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::exit::Failure;
+
+/// More than the largest change set is in any form; a wrong file is not read for ever.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+pub(super) fn read(path: &Path) -> Result<CommitRequest, Failure> {
+    let is_stdin = path.as_os_str() == "-";
+    let name = if is_stdin { "standard input".into() } else { path.display().to_string() };
+    let about = |error: &dyn fmt::Display| Failure::failed(format_args!("{name}: {error}"));
+    let source: Box<dyn Read> = if is_stdin {
+        Box::new(std::io::stdin())
+    } else {
+        Box::new(std::fs::File::open(path).map_err(|error| about(&error))?)
+    };
+    let mut text = String::new();
+    source.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| about(&error))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(about(&"it is far larger than any change set may be"));
+    }
+    parse(&text).map_err(|error| about(&error).hint("`headwater commit --help` shows the form"))
+}
+
+fn parse(text: &str) -> Result<CommitRequest, String> {
+    if text.trim_start().starts_with('{')
+        && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+    {
+        return of_json(text);
+    }
+    let ordered: Ordered = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    let json = serde_json::to_string(&ordered).map_err(|error| error.to_string())?;
+    // Its places are those of a text that nobody wrote.
+    of_json(&json).map_err(|error| error.split(" at line ").next().unwrap_or_default().to_owned())
+}
+
+fn of_json(text: &str) -> Result<CommitRequest, String> {
+    let read: Result<Object<CommitRequest>, _> = serde_json::from_str(text);
+    read.map(|object| object.0).map_err(|error| error.to_string())
+}
+
+/// What a YAML document says, names in the order in which they stand: the bytes that are stored follow it.
+#[derive(Debug, Clone, PartialEq)]
+enum Ordered {
+    Null,
+    Bool(bool),
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+    Text(String),
+    List(Vec<Ordered>),
+    Names(Vec<(String, Ordered)>),
+}
+
+impl Serialize for Ordered {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => to.serialize_unit(),
+            Self::Bool(value) => to.serialize_bool(*value),
+            Self::Unsigned(number) => to.serialize_u64(*number),
+            Self::Signed(number) => to.serialize_i64(*number),
+            Self::Float(number) if !number.is_finite() => {
+                Err(serde::ser::Error::custom("JSON has no infinite numbers"))
+            }
+            Self::Float(number) => to.serialize_f64(*number),
+            Self::Text(text) => to.serialize_str(text),
+            Self::List(items) => items.serialize(to),
+            Self::Names(names) => {
+                let mut map = to.serialize_map(Some(names.len()))?;
+                for (name, value) in names {
+                    map.serialize_entry(name, value)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Ordered {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Anything)
+    }
+}
+
+struct Anything;
+
+impl<'de> Visitor<'de> for Anything {
+    type Value = Ordered;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("what JSON can say")
+    }
+
+    fn visit_unit<E>(self) -> Result<Ordered, E> {
+        Ok(Ordered::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Ordered, E> {
+        Ok(Ordered::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Ordered, D::Error> {
+        Ordered::deserialize(from)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Ordered, E> {
+        Ok(Ordered::Bool(value))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Ordered, E> {
+        Ok(Ordered::Unsigned(number))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Ordered, E> {
+        Ok(Ordered::Signed(number))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Ordered, E> {
+        Ok(Ordered::Float(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Ordered, E> {
+        Ok(Ordered::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Ordered, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Ordered::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ordered, A::Error> {
+        let mut names = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            names.push(entry);
+        }
+        Ok(Ordered::Names(names))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> String {
+        let change = parse(text).unwrap().changes.remove(0);
+        change.put.unwrap().value.unwrap().get().to_owned()
+    }
+
+    #[test]
+    fn the_values_of_a_json_file_keep_their_exact_bytes() {
+        let text = r#"{"changes": [{"namespace": "a", "key": "k", "put": {"value": {"z":1.50,  "a": 1e3}}}]}"#;
+        assert_eq!(value(text), r#"{"z":1.50,  "a": 1e3}"#);
+    }
+
+    #[test]
+    fn yaml_says_the_same_and_keeps_the_order_of_names() {
+        let text = "reason: why\nchanges:\n  - namespace: a\n    key: k\n    put:\n      value: {z: 1.5, a: [null, true, -3, \"x\"]}\n";
+        assert_eq!(value(text), r#"{"z":1.5,"a":[null,true,-3,"x"]}"#);
+        assert_eq!(parse(text).unwrap().reason.as_deref(), Some("why"));
+        assert_eq!(value("changes: [{namespace: a, key: k, put: {value: null}}]"), "null");
+    }
+
+    #[test]
+    fn a_typing_error_is_refused_in_either_form() {
+        for text in [
+            r#"{"changes": [], "reasn": "x"}"#,
+            "changes: []\nreasn: x\n",
+            "changes:\n  - {namespace: a, key: k, dellete: true}\n",
+        ] {
+            assert!(parse(text).unwrap_err().contains("unknown field"), "{text}");
+        }
+        assert!(parse("changes: [").is_err());
+        assert!(parse("{\"changes\": [}").is_err());
+        assert!(parse("- 1").is_err());
+    }
+
+    #[test]
+    fn an_example_of_the_help_is_a_change_set() {
+        let example: String = super::super::EXAMPLES
+            .lines()
+            .skip(1)
+            .take_while(|line| !line.is_empty())
+            .flat_map(|line| [line.strip_prefix("  ").unwrap(), "\n"])
+            .collect();
+        assert_eq!(parse(&example).unwrap().changes.len(), 3);
+    }
+}

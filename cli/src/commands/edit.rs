@@ -1,0 +1,107 @@
+//! `headwater edit`: a value in an editor, written back only if nobody changed it meanwhile.
+
+mod editor;
+
+use clap::Args;
+use headwater_api::{DEFAULT_MEDIA_TYPE, paths};
+use headwater_client::{If, Raw, Read};
+use headwater_schemas::{Key, Namespace};
+
+use crate::args::{Provenance, Remote};
+use crate::commands::{connect, write};
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::unified::{Side, unified};
+use editor::Draft;
+
+const NOTES: &str = "\
+The editor is $VISUAL, else $EDITOR, else vi. What changed is shown and asked about; it is written only if the key was \
+not changed meanwhile. What is not written stays in its file, whose name is told. A key that is absent is created.
+
+Example:
+  EDITOR='code --wait' headwater edit payments.prod db/pool -m 'more traffic'";
+
+#[derive(Debug, Args)]
+#[command(after_help = NOTES)]
+pub(crate) struct Edit {
+    /// Where the key stands: payments.prod
+    namespace: Namespace,
+    /// Which key: db/pool
+    key: Key,
+    /// What the value is [default: what it was, application/json for a new one]
+    #[arg(long, short = 't', value_name = "TYPE")]
+    content_type: Option<String>,
+    /// Do not ask
+    #[arg(long, short = 'y')]
+    yes: bool,
+    #[command(flatten)]
+    provenance: Provenance,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+pub(super) async fn run(args: Edit) -> Result<(), Failure> {
+    let client = connect(&args.remote)?;
+    let held = client.get_raw(&args.namespace, &args.key, &Read::default()).await?;
+    let old = held.as_ref().map_or(&b""[..], |raw| &raw.value);
+    let content_type = content_type(&args, held.as_ref());
+    let draft = Draft::open(&args.key, &content_type, old)?;
+    let edited = draft.edit(old)?;
+    let same_type = held.as_ref().is_none_or(|raw| raw.content_type == content_type);
+    if edited == old && same_type {
+        draft.discard();
+        return output::line("nothing was changed");
+    }
+    show(&args, held.as_ref(), &content_type, &edited)?;
+    if !args.yes && !output::confirmed("Write this?")? {
+        let kept = draft.keep();
+        return output::line(format_args!("nothing was written; your text is in {kept}"));
+    }
+    let condition = held.as_ref().map_or(If::Absent, |raw| If::Revision(raw.mod_revision));
+    let how = write::write(args.provenance, condition, None);
+    let done = client.put(&args.namespace, &args.key, &content_type, edited, &how).await;
+    match done {
+        Ok(written) => {
+            draft.discard();
+            write::told(&written, if written.created { "created" } else { "set" }, args.remote.json)
+        }
+        Err(error) => {
+            let failure = write::failed(&how, error);
+            Err(kept(failure, &draft.keep(), &args.namespace, &args.key))
+        }
+    }
+}
+
+fn content_type(args: &Edit, held: Option<&Raw>) -> String {
+    let given = args.content_type.clone();
+    let held = || held.map(|raw| raw.content_type.clone());
+    given.or_else(held).unwrap_or_else(|| DEFAULT_MEDIA_TYPE.to_owned())
+}
+
+fn show(args: &Edit, held: Option<&Raw>, content_type: &str, edited: &[u8]) -> Result<(), Failure> {
+    let name = format!("{}/{}", args.namespace, args.key);
+    let old = held.map_or_else(Side::absent, |raw| {
+        let place = format!("{name} at revision {}", raw.mod_revision);
+        Side::new(&place, &raw.content_type, &raw.value)
+    });
+    let diff = unified(&old, &Side::new(&name, content_type, edited), output::colours());
+    if args.remote.json {
+        eprint!("{diff}");
+        return Ok(());
+    }
+    output::print(diff.as_bytes())
+}
+
+/// Nobody's text is lost: where it is, and how it is written after all.
+fn kept(failure: Failure, file: &str, namespace: &Namespace, key: &Key) -> Failure {
+    let message = format!("{failure}\nyour text is in {file}");
+    let again = format!(
+        "compare it with what is there now (`headwater get {namespace} {key}`, {}), then `headwater put {namespace} {key} \
+         @{file}`",
+        paths::config(namespace, key)
+    );
+    match failure.exit() {
+        Exit::Precondition => Failure::new(Exit::Precondition, message).hint(again),
+        exit => Failure::new(exit, message),
+    }
+}

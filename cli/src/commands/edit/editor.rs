@@ -1,0 +1,77 @@
+//! A value in a file of its own, and the editor that a person likes.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
+
+use headwater_schemas::Key;
+use tempfile::NamedTempFile;
+
+use crate::exit::Failure;
+use crate::filetype::extension;
+
+/// A value under edit. Dropped, its file is gone; see [`Draft::keep`].
+pub(super) struct Draft(NamedTempFile);
+
+impl Draft {
+    /// A file of the person's own, named so that an editor knows what is in it.
+    pub(super) fn open(key: &Key, content_type: &str, value: &[u8]) -> Result<Self, Failure> {
+        let about = |error| Failure::failed(format_args!("a file to edit: {error}"));
+        let name: String = key
+            .as_str()
+            .chars()
+            .map(|c| if c.is_alphanumeric() || "._-".contains(c) { c } else { '-' })
+            .take(60)
+            .collect();
+        let mut file = tempfile::Builder::new()
+            .prefix(&format!("headwater-{name}-"))
+            .suffix(&format!(".{}", extension(content_type)))
+            .tempfile()
+            .map_err(about)?;
+        file.write_all(value).and_then(|()| file.flush()).map_err(about)?;
+        Ok(Self(file))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Runs the editor, and reads what it left. An editor that ends the last line of a value which had none is not meant.
+    pub(super) fn edit(&self, old: &[u8]) -> Result<Vec<u8>, Failure> {
+        let editor = ["VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok());
+        let editor = editor.filter(|editor| !editor.trim().is_empty());
+        let editor = editor.unwrap_or_else(|| "vi".to_owned());
+        // Through a shell, as everybody does it: an editor may be given with arguments.
+        let mut shell = Command::new("sh");
+        let ended = shell.arg("-c").arg(format!("{editor} \"$0\"")).arg(self.path()).status();
+        let ended = ended.map_err(|error| Failure::failed(format_args!("{editor}: {error}")))?;
+        if !ended.success() {
+            return Err(Failure::failed(format_args!(
+                "{editor} ended with {ended}; nothing was written"
+            ))
+            .hint("set VISUAL or EDITOR to the editor you like"));
+        }
+        // Editors replace files: it is read by its name, not by the handle.
+        let read = fs::read(self.path());
+        let mut edited = read
+            .map_err(|error| Failure::failed(format_args!("{}: {error}", self.path().display())))?;
+        if !old.ends_with(b"\n") && edited.ends_with(b"\n") {
+            edited.pop();
+        }
+        Ok(edited)
+    }
+
+    /// Leaves the file, and says where it is.
+    pub(super) fn keep(self) -> String {
+        let path = self.path().display().to_string();
+        if let Err(error) = self.0.keep() {
+            eprintln!("{path} cannot be kept: {error}");
+        }
+        path
+    }
+
+    pub(super) fn discard(self) {
+        drop(self.0);
+    }
+}

@@ -1,0 +1,68 @@
+//! What a dry run found, as diffs for a person.
+
+use headwater_api::{At, DryRunBody, EntryBody};
+use headwater_client::{Client, ListQuery};
+use headwater_schemas::Namespace;
+
+use crate::exit::{Exit, Failure};
+use crate::{output, unified};
+
+/// Prints what would change. A dry run that would fail ends as the write would.
+pub(super) fn told(shown: &DryRunBody, json: bool) -> Result<(), Failure> {
+    if json {
+        output::json(shown)?;
+    } else {
+        changes(shown.changes.iter().map(|it| (it.old.as_ref(), it.new.as_ref())))?;
+        let count = shown.changes.len();
+        let noun = if count == 1 { "key" } else { "keys" };
+        eprintln!("would change {count} {noun} after revision {}", shown.revision);
+    }
+    judged(shown)
+}
+
+/// Whether the write would be accepted.
+pub(super) fn judged(shown: &DryRunBody) -> Result<(), Failure> {
+    if shown.would_succeed {
+        return Ok(());
+    }
+    let failed = shown.failures.iter().map(|failure| {
+        format!("{}/{} is at revision {}", failure.namespace, failure.key, failure.current_revision)
+    });
+    let told = "the preconditions do not hold, it would be refused";
+    Err(Failure::new(Exit::Precondition, told).hint(failed.collect::<Vec<_>>().join("\n")))
+}
+
+/// Whether an entry has the same type and bytes before and after.
+pub(super) fn is_same(old: Option<&EntryBody>, new: Option<&EntryBody>) -> bool {
+    let (Some(old), Some(new)) = (old, new) else { return false };
+    old.content_type == new.content_type
+        && old.size == new.size
+        && old.bytes().ok() == new.bytes().ok()
+}
+
+/// Prints entries before and after, each pair as a diff.
+pub(super) fn changes<'a>(
+    changes: impl Iterator<Item = (Option<&'a EntryBody>, Option<&'a EntryBody>)>,
+) -> Result<(), Failure> {
+    let colours = output::colours();
+    for (old, new) in changes {
+        output::print(unified::of_entries(old, new, colours).as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The revision of a time: that of the last commit at or before it.
+pub(super) async fn revision_at(
+    client: &Client,
+    namespace: &Namespace,
+    at: At,
+) -> Result<u64, Failure> {
+    match at {
+        At::Revision(revision) => Ok(revision),
+        At::Time(_) => {
+            let at = Some(at);
+            let query = ListQuery { at, keys_only: true, limit: Some(1), ..ListQuery::default() };
+            Ok(client.list(namespace, &query, None).await?.revision)
+        }
+    }
+}
