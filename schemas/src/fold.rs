@@ -76,6 +76,16 @@ pub fn fold(
     commit: &Commit,
     hash: Hash,
     totals: &Totals,
+    lookup: impl FnMut(&Namespace, &Key) -> Option<Entry>,
+) -> Folded {
+    fold_into(commit, hash, totals.clone(), lookup)
+}
+
+/// The same for who gives the totals away: where nobody else holds them, nothing of them is copied.
+pub(crate) fn fold_into(
+    commit: &Commit,
+    hash: Hash,
+    mut totals: Totals,
     mut lookup: impl FnMut(&Namespace, &Key) -> Option<Entry>,
 ) -> Folded {
     let revision = commit.revision;
@@ -87,7 +97,6 @@ pub fn fold(
             actual,
         })
     });
-    let mut totals = totals.clone();
     let mut effects: Vec<Effect> = Vec::with_capacity(commit.changes.len());
     for change in last_of_each_key(&commit.changes) {
         let (namespace, key) = (change.namespace(), change.key());

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Commit, Entry, Folded, Hash, Head, Key, Namespace, Totals, fold};
+use crate::fold::fold_into;
+use crate::{Commit, Entry, Folded, Hash, Head, Key, Namespace, Totals};
 
 /// All entries at one revision, in an ordered map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     head: Head,
     totals: Totals,
-    entries: BTreeMap<(Namespace, Key), Entry>,
+    entries: BTreeMap<Namespace, BTreeMap<Key, Entry>>,
 }
 
 impl State {
@@ -24,13 +25,17 @@ impl State {
     /// Folds an accepted commit in and says what it did. The fold is the truth even where the commit
     /// diverges; the caller decides what a divergence means.
     pub fn apply(&mut self, commit: &Commit, hash: Hash) -> Folded {
-        let folded =
-            fold(commit, hash, &self.totals, |namespace, key| self.get(namespace, key).cloned());
+        let (totals, entries) = (std::mem::take(&mut self.totals), &self.entries);
+        let lookup = |namespace: &Namespace, key: &Key| entries.get(namespace)?.get(key).cloned();
+        let folded = fold_into(commit, hash, totals, lookup);
         for effect in &folded.effects {
-            let at = (effect.namespace.clone(), effect.key.clone());
+            let entries = match self.entries.get_mut(&effect.namespace) {
+                Some(entries) => entries,
+                None => self.entries.entry(effect.namespace.clone()).or_default(),
+            };
             match &effect.after {
-                Some(entry) => self.entries.insert(at, entry.clone()),
-                None => self.entries.remove(&at),
+                Some(entry) => entries.insert(effect.key.clone(), entry.clone()),
+                None => entries.remove(&effect.key),
             };
         }
         self.head = folded.head;
@@ -50,12 +55,14 @@ impl State {
 
     /// The entry of one key.
     pub fn get(&self, namespace: &Namespace, key: &Key) -> Option<&Entry> {
-        self.entries.get(&(namespace.clone(), key.clone()))
+        self.entries.get(namespace)?.get(key)
     }
 
     /// All entries in order of (namespace, key).
     pub fn iter(&self) -> impl Iterator<Item = (&Namespace, &Key, &Entry)> {
-        self.entries.iter().map(|((namespace, key), entry)| (namespace, key, entry))
+        self.entries.iter().flat_map(|(namespace, entries)| {
+            entries.iter().map(move |(key, entry)| (namespace, key, entry))
+        })
     }
 
     /// The entries of one namespace whose keys begin with `prefix`, in byte order.
@@ -64,9 +71,7 @@ impl State {
         namespace: &Namespace,
         prefix: &str,
     ) -> impl Iterator<Item = (&Key, &Entry)> {
-        self.entries
-            .iter()
-            .filter(move |((ns, key), _)| ns == namespace && key.as_str().starts_with(prefix))
-            .map(|((_, key), entry)| (key, entry))
+        let entries = self.entries.get(namespace).into_iter().flatten();
+        entries.filter(move |(key, _)| key.as_str().starts_with(prefix))
     }
 }
