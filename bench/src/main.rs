@@ -1,5 +1,6 @@
 //! Headwater's benchmarks: every figure beside its floor, measured in the same run, in alternating rounds.
 
+mod audit;
 mod floor;
 mod history;
 mod http;
@@ -34,9 +35,11 @@ enum Part {
     History,
     /// Put → server-sent event, beside the binary stream.
     Watch,
+    /// A history on Kafka verified, beside a plain consume.
+    Audit,
 }
 
-const ALL: [Part; 7] = [
+const ALL: [Part; 8] = [
     Part::State,
     Part::History,
     Part::Embedded,
@@ -44,6 +47,7 @@ const ALL: [Part; 7] = [
     Part::Writers,
     Part::Kafka,
     Part::Cluster,
+    Part::Audit,
 ];
 
 /// Times Headwater beside what the machine itself takes.
@@ -61,6 +65,9 @@ struct Args {
     /// Commits of the chains whose past is asked about: ten million take some 10 GB of the temporary directory (TMPDIR).
     #[arg(long, value_delimiter = ',', default_values_t = [10_000, 1_000_000])]
     commits: Vec<u64>,
+    /// Commits of the history that is verified.
+    #[arg(long, default_value_t = 1_000_000)]
+    audited: u64,
     /// Where the figures go as JSON.
     #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
@@ -79,6 +86,7 @@ fn main() -> Result<()> {
             Part::Cluster => pipeline::over_cluster(&mut report, args.rounds)?,
             Part::Writers => pipeline::writers(&mut report, args.rounds)?,
             Part::Watch => watch::measure(&mut report, args.rounds)?,
+            Part::Audit => audit::measure(&mut report, args.audited, args.rounds)?,
             Part::State => {
                 let dir = tempfile::tempdir()?;
                 million::measure(&mut report, args.keys, args.rounds, dir.path())?;

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use headwater_api::At;
 use headwater_schemas::{Key, Namespace};
 
+use crate::commands::audit;
 use crate::commands::commit::Commit;
 use crate::commands::diff::Diff;
 use crate::commands::edit::Edit;
@@ -75,6 +76,11 @@ pub(crate) enum Command {
     Completions(Completions),
     /// Write the manual pages
     Man(Man),
+    /// Prove a stream's history: verify, replay, log, export, diff, receipts
+    #[command(subcommand)]
+    Audit(audit::args::Audit),
+    /// Write a stream's history into a folder of immutable segments, or go on with one
+    Archive(audit::args::Archive),
     /// Check brokers, topic, rights, clocks, servers and disk, and say how to mend what is wrong
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(Doctor),

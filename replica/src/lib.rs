@@ -20,6 +20,7 @@ mod history;
 pub mod history_conformance;
 mod measure;
 mod rebase;
+mod records;
 mod remote;
 mod replay;
 mod replica;
@@ -37,6 +38,7 @@ pub use history::{
     HistoryError, KeyDiff, Order, Put, Recent, RemoteHistory, Version, VersionsPage, VersionsQuery,
 };
 pub use measure::{END_TO_END, describe};
+pub use records::RecordReader;
 pub use replay::{ReplayError, Replayed, replay};
 pub use replica::{Closed, Follow, Loop, Observer, Progress, Replica, Seen, Settings};
 pub use status::{Alarm, AlarmKind, Phase, Source, Status};

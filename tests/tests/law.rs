@@ -21,6 +21,7 @@ const REPLICA: &str = "headwater-replica";
 const PUBLISHER: &str = "headwater-publisher";
 const RELAY: &str = "headwater-relay";
 const SNAPSHOTTER: &str = "headwater-snapshotter";
+const AUDIT: &str = "headwater-audit";
 const SDK: &str = "headwater";
 const CLI: &str = "headwater-cli";
 const TESTS: &str = "headwater-tests";
@@ -42,6 +43,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (PUBLISHER, &[API, LOG, REPLICA, SCHEMAS, SERVER]),
     (RELAY, &[API, IMAGE, LOG, REPLICA, SCHEMAS, SERVER]),
     (SNAPSHOTTER, &[API, IMAGE, IMAGE_STORE, LOG, REPLICA, SCHEMAS]),
+    (AUDIT, &[LOG, SCHEMAS]),
     (SDK, &[API, CLIENT, IMAGE, IMAGE_STORE, KAFKA, LOG, REPLICA, SCHEMAS]),
     (CLI, EVERY_PART),
     (TESTS, EVERY_PART),
@@ -64,6 +66,7 @@ const EVERY_PART: &[&str] = &[
     PUBLISHER,
     RELAY,
     SNAPSHOTTER,
+    AUDIT,
     SDK,
 ];
 
@@ -81,6 +84,7 @@ const EVERY_PART_AND_TESTS: &[&str] = &[
     PUBLISHER,
     RELAY,
     SNAPSHOTTER,
+    AUDIT,
     SDK,
     TESTS,
 ];
@@ -115,6 +119,7 @@ const NEVER_REACHES: &[(&str, &str, &[&str])] = &[
     (REPLICA, "", &["axum", "rdkafka", ROCKSDB, S3]),
     (PUBLISHER, "", &["rdkafka", ROCKSDB]),
     (RELAY, "", &["rdkafka", ROCKSDB]),
+    (AUDIT, "", &["hyper", "axum", "reqwest", "rdkafka", ROCKSDB]),
     (
         SDK,
         "",

@@ -1,5 +1,6 @@
 //! The commands of a user, a file each: ask a server, print.
 
+pub(crate) mod audit;
 pub(crate) mod commit;
 mod delete;
 pub(crate) mod diff;
@@ -49,6 +50,8 @@ pub(crate) async fn run(command: Option<Command>) -> Result<(), Failure> {
         Command::Status(args) => status::run(args).await,
         Command::Stream(command) => stream::run(command).await,
         Command::Topic(command) => topic::run(command).await,
+        Command::Audit(command) => audit::run(command).await,
+        Command::Archive(args) => audit::run_archive(args).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Serve(_) | Command::Publisher(_) | Command::Snapshotter(_) => Ok(()),
     }

@@ -1,0 +1,49 @@
+//! `headwater audit` and `headwater archive`: the audit's commands, a file each. What they say is found by the crate
+//! `headwater-audit`; here it is printed.
+
+mod archive;
+pub(crate) mod args;
+mod diff;
+mod export;
+mod log;
+mod progress;
+mod receipt;
+mod replay;
+mod source;
+mod verify;
+mod write;
+
+use headwater_api::{At, Time};
+use headwater_audit::Place;
+
+pub(super) use archive::run as run_archive;
+
+use crate::exit::Failure;
+use args::Audit;
+
+pub(super) async fn run(command: Audit) -> Result<(), Failure> {
+    match command {
+        Audit::Verify(args) => verify::run(args).await,
+        Audit::Replay(args) => replay::run(args).await,
+        Audit::Log(args) => log::run(args).await,
+        Audit::Export(args) => export::run(args).await,
+        Audit::Diff(args) => diff::run(args).await,
+        Audit::Receipt(args) => receipt::run(args).await,
+        Audit::CheckReceipt(args) => receipt::check(&args),
+    }
+}
+
+/// A point of the command line as the audit's.
+fn point(at: Option<At>) -> headwater_audit::At {
+    match at {
+        None => headwater_audit::At::End,
+        Some(At::Revision(revision)) => headwater_audit::At::Revision(revision),
+        Some(At::Time(Time(at_ms))) => headwater_audit::At::Time(at_ms),
+    }
+}
+
+/// A place of a history in words.
+fn told(place: &Place) -> String {
+    let Place { revision, hash, at_ms, .. } = *place;
+    format!("revision {revision} ({hash}), {}", Time(at_ms))
+}

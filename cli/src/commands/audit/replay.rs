@@ -1,0 +1,114 @@
+//! `headwater audit replay`.
+
+use headwater_api::EntryBody;
+use headwater_audit::{AuditError, Break, Place, replay};
+use headwater_client::Client;
+use headwater_schemas::State;
+use serde_json::json;
+
+use super::args::Replay;
+use super::source::{Opened, failed};
+use super::write::{self, Output};
+use super::{point, told};
+use crate::exit::Failure;
+use crate::output::{self, one_line};
+
+pub(super) async fn run(args: Replay) -> Result<(), Failure> {
+    let opened = args.source.open().await?;
+    let done = of(&args, &opened).await;
+    opened.close().await;
+    done
+}
+
+async fn of(args: &Replay, opened: &Opened) -> Result<(), Failure> {
+    let mut reader = opened.reader().await?;
+    let replayed = replay(reader.as_mut(), point(args.at)).await.map_err(failed)?;
+    let state = &replayed.state;
+    let place = place(state);
+    let compared = match args.source.witness(opened)? {
+        Some(server) => Some(same(&server, &place).await?),
+        None => None,
+    };
+    put(args, state)?;
+    tell(args, &place, compared, &replayed.faults)?;
+    if compared == Some(false) {
+        return Err(Failure::failed(format_args!(
+            "the server has another history, or another state, at revision {}",
+            place.revision
+        ))
+        .hint("`headwater audit verify` with the same source and --server says where they part"));
+    }
+    match replayed.faults.first() {
+        Some(fault) => {
+            Err(Failure::failed(format_args!("on the way: {}", one_line(&fault.to_string()))))
+        }
+        None => Ok(()),
+    }
+}
+
+fn place(state: &State) -> Place {
+    let (head, totals) = (state.head(), state.totals());
+    Place {
+        revision: head.revision,
+        hash: head.hash,
+        digest: totals.digest(),
+        entries: totals.entries(),
+        at_ms: head.at_ms,
+    }
+}
+
+/// Whether the server's history has the same record, which carries the digest, and, at its head, the same state.
+async fn same(server: &Client, place: &Place) -> Result<bool, Failure> {
+    let status = server.status().await?;
+    if status.revision == place.revision {
+        return Ok((status.hash, status.digest) == (place.hash, place.digest));
+    }
+    Ok(server.commit_at(place.revision).await?.hash == place.hash)
+}
+
+fn put(args: &Replay, state: &State) -> Result<(), Failure> {
+    if let Some(dir) = &args.dir {
+        let values = state
+            .iter()
+            .map(|(namespace, key, entry)| (format!("{namespace}/{key}"), entry.value.as_ref()));
+        return write::folder(dir, values).map(drop);
+    }
+    let mut out = Output::open(args.out.as_deref())?;
+    for (namespace, key, entry) in state.iter() {
+        let body = EntryBody::new(namespace, key, entry.as_ref());
+        write::line(&mut out, &body).map_err(|error: AuditError| failed(error))?;
+    }
+    out.finish()
+}
+
+/// On standard output, unless the entries went there.
+fn tell(
+    args: &Replay,
+    place: &Place,
+    compared: Option<bool>,
+    faults: &[Break],
+) -> Result<(), Failure> {
+    let server = match compared {
+        None => "",
+        Some(true) => "; the server has the same",
+        Some(false) => "; the server has ANOTHER",
+    };
+    let text = if args.json {
+        let mut told = serde_json::to_value(place).map_err(Failure::failed)?;
+        told["faults"] = json!(faults);
+        told["server_agrees"] = json!(compared);
+        told.to_string()
+    } else {
+        format!(
+            "rebuilt {}: {} entries, digest {}{server}",
+            told(place),
+            place.entries,
+            place.digest
+        )
+    };
+    if args.out.is_some() || args.dir.is_some() {
+        return output::line(text);
+    }
+    eprintln!("{text}");
+    Ok(())
+}
