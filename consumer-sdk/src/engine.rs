@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use headwater_log::Table;
-use headwater_replica::{Loop, Observer, Phase, Replica, Seen, Settings, Source};
+use headwater_replica::{Loop, Observer, Phase, Progress, Replica, Seen, Settings, Source};
 use tokio::runtime::{self, Runtime};
 use tokio::sync::mpsc;
 use tokio::time;
@@ -95,10 +95,13 @@ enum Keeper {
 /// Tells of each new state of a replica that others keep, until either ends. States that follow fast are one.
 async fn watch(core: Arc<Core>, observer: Observer) {
     let mut progress = core.replica.progress();
+    let mut told = None;
     let watching = async {
         loop {
-            let phase = progress.borrow_and_update().phase;
+            let Progress { phase, era, .. } = *progress.borrow_and_update();
+            // Much moves a replica that leaves its state as it is.
             if let Some(view) = core.replica.view()
+                && told.replace((era, view.revision())) != Some((era, view.revision()))
                 && observer.send(Seen::Reset { view }).await.is_err()
             {
                 return;

@@ -2,12 +2,15 @@
 
 use headwater_api::{ChangeKind, DryRunBody, EntryBody, PreviewBody};
 use headwater_replica::View;
-use headwater_schemas::{CommitId, Effect, EntryRef};
+use headwater_schemas::{CommitId, Effect, Entry, EntryRef};
 
 use crate::draft::draft;
 use crate::evaluate::{Absent, failures};
 use crate::refusal::Refusal;
 use crate::request::Write;
+
+/// The most bytes of values that a dry run shows, of all entries together; those behind are told without their values.
+const SHOWN_BYTES: usize = 16 * 1024 * 1024;
 
 /// Evaluates `write` at a state that was read back; the size of the commit counts, too.
 pub(crate) fn preview(
@@ -26,14 +29,29 @@ pub(crate) fn preview(
     Ok(DryRunBody {
         would_succeed: failures.is_empty(),
         revision: view.revision(),
-        changes: draft.folded.effects.iter().map(shown).collect(),
+        changes: shown(&draft.folded.effects),
         failures,
     })
 }
 
-fn shown(effect: &Effect) -> PreviewBody {
+/// A commit's record bounds what it puts, and nothing bounds what it takes away but this.
+fn shown(effects: &[Effect]) -> Vec<PreviewBody> {
+    let mut left = SHOWN_BYTES;
+    let size = |entry: &Option<Entry>| entry.as_ref().map_or(0, |entry| entry.value.len());
+    let show = |effect: &Effect| {
+        let fits = left.checked_sub(size(&effect.before) + size(&effect.after));
+        left = fits.unwrap_or(left);
+        change(effect, fits.is_some())
+    };
+    effects.iter().map(show).collect()
+}
+
+fn change(effect: &Effect, with_values: bool) -> PreviewBody {
     let (namespace, key) = (&effect.namespace, &effect.key);
-    let body = |entry: EntryRef<'_>| EntryBody::new(namespace, key, entry);
+    let body = |entry: EntryRef<'_>| {
+        let of = if with_values { EntryBody::new } else { EntryBody::without_value };
+        of(namespace, key, entry)
+    };
     PreviewBody {
         namespace: namespace.clone(),
         key: key.clone(),

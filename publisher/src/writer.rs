@@ -8,6 +8,7 @@ use headwater_api::{DryRunBody, Problem, ReceiptBody};
 use headwater_log::Log;
 use headwater_replica::{History, Replica, Seen};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
 use crate::before::{self, Before};
 use crate::past::{self, Past};
@@ -122,7 +123,10 @@ impl Shared {
             None => None,
         };
         let past = match history {
-            Some(history) => past::ask(write, before.as_ref(), replica, history).await,
+            Some(history) => {
+                let asked = past::ask(write, before.as_ref(), replica, history);
+                timeout(self.settings.outcome_timeout(), asked).await.ok().flatten()
+            }
             None => None,
         };
         (before, past)

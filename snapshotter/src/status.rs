@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use headwater_image::{Lineage, Manifest};
 use headwater_replica::{Alarm, AlarmKind};
 use headwater_schemas::Hash;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::metrics;
@@ -48,7 +48,12 @@ pub(crate) struct Shared {
     /// What is being done with the store on threads that may block: whoever stops waits for it, or the store stays
     /// locked for the next who opens it.
     pub(crate) work: TaskTracker,
+    /// Questions to the rows that may be answered at a time: the commits to be applied need threads, too.
+    pub(crate) questions: Arc<Semaphore>,
 }
+
+/// So many questions to the rows are answered at a time; more wait.
+const QUESTIONS: usize = 32;
 
 impl Shared {
     pub(crate) fn new(store: Store, place: Option<Place>, succession: Option<Lineage>) -> Self {
@@ -66,6 +71,7 @@ impl Shared {
             image_cut_at_ms: AtomicI64::new(0),
             wanted: Notify::new(),
             work: TaskTracker::new(),
+            questions: Arc::new(Semaphore::new(QUESTIONS)),
         }
     }
 

@@ -62,3 +62,19 @@ async fn a_dry_run_leaves_its_key_unused_and_knows_the_limits() {
     ));
     assert_eq!(publisher.put("a", "3").await.unwrap().revision, 2);
 }
+
+#[tokio::test]
+async fn a_dry_run_shows_values_up_to_a_bound_and_tells_of_every_entry() {
+    let publisher = publisher(founded().await).await;
+    let (value, keys) = ("x".repeat(250 * 1024), 70);
+    for number in 0..keys {
+        publisher.put(&format!("k{number:02}"), &value).await.unwrap();
+    }
+    let all = (0..keys).map(|number| change(&format!("k{number:02}"), ProposedOp::Delete));
+    let shown = preview(&publisher, write(Kind::Commit, all.collect())).await;
+    let old: Vec<_> = shown.changes.iter().map(|change| change.old.as_ref().unwrap()).collect();
+    assert_eq!(old.len(), keys);
+    assert!(old.iter().all(|entry| entry.size == 250 * 1024));
+    assert!(old[0].value.is_some() && old[keys - 1].value.is_none());
+    assert!(old.iter().filter(|entry| entry.value.is_some()).count() * 250 * 1024 <= 16 << 20);
+}

@@ -159,7 +159,7 @@ fn bodies(page: CommitsPage, query: &CommitsQuery, max_bytes: usize) -> (Vec<Com
     let (commits, is_cut) = cut(bodies.collect(), max_bytes, commit_bytes);
     let last = commits.last().filter(|_| is_cut).map(|last| match query.order {
         Order::Ascending => last.revision,
-        Order::Descending => last.revision - 1,
+        Order::Descending => last.revision.saturating_sub(1),
     });
     (commits, last.unwrap_or(page.scanned_to))
 }

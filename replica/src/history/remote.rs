@@ -148,6 +148,10 @@ impl RemoteHistory {
                 if order == Order::Ascending { place.after } else { place.upto }
             }
         };
+        let within = |body: &CommitBody| body.revision > query.after && body.revision <= query.upto;
+        if !told.body.commits.iter().all(within) {
+            return Err(odd("commits that were not asked for"));
+        }
         let commits = told.body.commits.into_iter().map(|body| commit(body, stream_id));
         Ok(CommitsPage { commits: commits.collect::<Result<_, _>>()?, scanned_to })
     }

@@ -44,11 +44,17 @@ impl RowHistory {
         &self,
         read: impl FnOnce(&Rows<'_>) -> Result<T, HistoryError> + Send + 'static,
     ) -> Asked<'_, T> {
-        let store = self.shared.store();
         Box::pin(async move {
+            // It goes with the reading, which ends though nobody waits for it any more.
+            let permit = self.shared.questions.clone().acquire_owned().await;
+            let permit = permit.map_err(unavailable)?;
             let store: Arc<Store> =
-                store.ok_or_else(|| unavailable("the store is being reopened"))?;
-            let read = move || read(&store.rows());
+                self.shared.store().ok_or_else(|| unavailable("the store is being reopened"))?;
+            let read = move || {
+                let answer = read(&store.rows());
+                drop(permit);
+                answer
+            };
             self.shared.work.spawn_blocking(read).await.map_err(unavailable)?
         })
     }

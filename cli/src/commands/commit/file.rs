@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use headwater_api::{CommitRequest, Object};
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::exit::Failure;
@@ -36,7 +36,11 @@ fn parse(text: &str) -> Result<CommitRequest, String> {
     {
         return of_json(text);
     }
-    let ordered: Ordered = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    // YAML 1.2: a country code is no truth value, and a version no number.
+    let options =
+        serde_saphyr::options! { strict_booleans: true, underscored_numbers_as_strings: true };
+    let ordered: Ordered =
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())?;
     let json = serde_json::to_string(&ordered).map_err(|error| error.to_string())?;
     // Its places are those of a text that nobody wrote.
     of_json(&json).map_err(|error| error.split(" at line ").next().unwrap_or_default().to_owned())
@@ -123,8 +127,19 @@ impl<'de> Visitor<'de> for Anything {
         Ok(Ordered::Signed(number))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Ordered, E> {
-        Ok(Ordered::Float(number))
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Ordered, E> {
+        /// From here on not every whole number is a float.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        if number.fract() != 0.0 || !number.is_finite() {
+            return Ok(Ordered::Float(number));
+        }
+        if number.abs() >= EXACT {
+            let why = "a number so large is not kept exactly: quote it, or write the file as JSON";
+            return Err(E::custom(why));
+        }
+        // `1e3` and `010` are whole numbers to whoever wrote them.
+        #[expect(clippy::cast_possible_truncation, reason = "it is whole and small enough")]
+        Ok(Ordered::Signed(number as i64))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Ordered, E> {
@@ -169,6 +184,42 @@ mod tests {
         assert_eq!(value(text), r#"{"z":1.5,"a":[null,true,-3,"x"]}"#);
         assert_eq!(parse(text).unwrap().reason.as_deref(), Some("why"));
         assert_eq!(value("changes: [{namespace: a, key: k, put: {value: null}}]"), "null");
+    }
+
+    #[test]
+    fn yaml_changes_no_value_in_silence() {
+        let of = |text: &str| {
+            parse(&format!("changes: [{{namespace: a, key: k, put: {{value: {text}}}}}]"))
+        };
+        let written = |text: &str| {
+            of(text).unwrap().changes[0]
+                .put
+                .as_ref()
+                .unwrap()
+                .value
+                .as_ref()
+                .unwrap()
+                .get()
+                .to_owned()
+        };
+        for (yaml, json) in [
+            ("NO", r#""NO""#),
+            ("yes", r#""yes""#),
+            ("on", r#""on""#),
+            ("true", "true"),
+            ("1_000", r#""1_000""#),
+            ("010", "10"),
+            ("1e3", "1000"),
+            ("1.10", "1.1"),
+            ("-3", "-3"),
+            ("18446744073709551615", "18446744073709551615"),
+        ] {
+            assert_eq!(written(yaml), json, "{yaml}");
+        }
+        for lost in ["12345678901234567890123", "1e400", ".inf"] {
+            assert!(of(lost).is_err(), "{lost}");
+        }
+        assert!(parse("changes: [{namespace: no, key: y, put: {value: 1}}]").is_ok());
     }
 
     #[test]

@@ -58,18 +58,31 @@ pub(super) fn put(key: Key, content_type: impl Into<Cow<'static, str>>, value: B
 fn lines(text: &[u8]) -> Result<Vec<Item>, Failure> {
     #[derive(serde::Deserialize)]
     struct Line {
+        namespace: Option<String>,
         key: Key,
         content_type: Option<String>,
+        /// A value that is `null` is one, too.
+        #[serde(default, deserialize_with = "present")]
         value: Option<Box<RawValue>>,
         value_base64: Option<String>,
     }
-    let item = |(index, line): (usize, &[u8])| {
+    let mut first: Option<String> = None;
+    let mut item = |(index, line): (usize, &[u8])| {
         let about = |error: &dyn fmt::Display| {
             Failure::failed(format_args!("line {}: {error}", index + 1)).hint(
                 "each line must hold an entry: {\"key\": …, \"content_type\": …, \"value\": …}",
             )
         };
         let line: Line = serde_json::from_slice(line).map_err(|error| about(&error))?;
+        if let Some(namespace) = line.namespace
+            && first.get_or_insert_with(|| namespace.clone()) != &namespace
+        {
+            return Err(Failure::failed(format_args!(
+                "line {}: an entry of {namespace}, behind entries of another namespace",
+                index + 1
+            ))
+            .hint("import one namespace at a time: give each a file of its own"));
+        }
         let content_type = line.content_type.map_or(Cow::Borrowed(JSON), Cow::Owned);
         let value = Value { value: line.value, value_base64: line.value_base64 };
         let value = value.bytes(&content_type).map_err(|error| about(&error))?;
@@ -77,7 +90,11 @@ fn lines(text: &[u8]) -> Result<Vec<Item>, Failure> {
     };
     let lines = text.split(|byte| *byte == b'\n').enumerate();
     let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-    unique(lines.map(item).collect::<Result<_, Failure>>()?)
+    unique(lines.map(&mut item).collect::<Result<_, Failure>>()?)
+}
+
+fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    serde::Deserialize::deserialize(from).map(Some)
 }
 
 /// Every top-level name of a JSON object becomes a key; its bytes stay as they stand in the file.
@@ -137,6 +154,15 @@ mod tests {
             }
             Change::Delete { .. } => panic!("a value"),
         }
+    }
+
+    #[test]
+    fn a_line_may_hold_null_and_only_one_namespace_is_read() {
+        let items = lines(b"{\"namespace\":\"a\",\"key\":\"k\",\"value\":null}\n").unwrap();
+        assert_eq!(shown(&items[0]).2, "null");
+        assert!(lines(b"{\"key\":\"k\"}\n").is_err(), "no value at all");
+        let two = b"{\"namespace\":\"a\",\"key\":\"k\",\"value\":1}\n{\"namespace\":\"b\",\"key\":\"l\",\"value\":1}\n";
+        assert!(lines(two).unwrap_err().to_string().contains("line 2"));
     }
 
     #[test]

@@ -77,9 +77,12 @@ impl<'r> Indexes<'r> {
     fn next(&mut self, from: u64) -> Result<Next, StoreError> {
         let mut candidate = from;
         loop {
+            if self.steps >= MAX_STEPS {
+                return Ok(Next::Paused(candidate));
+            }
             let before = candidate;
             for index in &mut self.all {
-                self.steps += 1;
+                self.steps += index.0.len();
                 match index.from(candidate, self.order)? {
                     Some(found) => candidate = found,
                     None => return Ok(Next::None),
@@ -87,9 +90,6 @@ impl<'r> Indexes<'r> {
             }
             if candidate == before || self.all.len() == 1 {
                 return Ok(Next::Found(candidate));
-            }
-            if self.steps >= MAX_STEPS {
-                return Ok(Next::Paused(candidate));
             }
         }
     }
