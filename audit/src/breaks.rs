@@ -25,7 +25,7 @@ pub enum Kind {
     Expectation,
     /// The commit is older than the one before it.
     Time,
-    /// An operator's word names a point that it does not follow, or has something skipped that can be read.
+    /// An operator's word names a point that it does not follow or that is not in the chain, or has something skipped that can be read.
     Word,
     /// The log has no genesis, or begins behind it.
     Beginning,

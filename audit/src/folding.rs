@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use headwater_schemas::{Commit, Divergence, Point, State, Word};
 
+use crate::faults::Faults;
 use crate::links::Links;
-use crate::report::LISTED;
 use crate::visit::Accepted;
 use crate::{Break, Confirmed, Kind, Place, Published, Report, Said};
 
@@ -18,8 +18,7 @@ pub(crate) struct Folding {
     published: Published,
     state: Option<State>,
     recent: VecDeque<Place>,
-    /// What is wrong with single commits, each with the last place before it.
-    faults: Vec<(Break, Option<Place>)>,
+    faults: Faults,
     confirmed: Vec<Confirmed>,
     words: Vec<Said>,
     commits: u64,
@@ -34,7 +33,7 @@ impl Folding {
             published,
             state: None,
             recent: VecDeque::new(),
-            faults: Vec::new(),
+            faults: Faults::default(),
             confirmed: Vec::new(),
             words: Vec::new(),
             commits: 0,
@@ -55,7 +54,7 @@ impl Folding {
                 let detail = format!(
                     "its hash is {hash}, and {wanted} was published: it, or something before it, was rewritten"
                 );
-                self.fault(Break::new(revision, Kind::Published, detail), before);
+                self.faults.add(Break::new(revision, Kind::Published, detail), before);
             }
         }
         match &mut self.state {
@@ -71,13 +70,11 @@ impl Folding {
                 self.barriers += u64::from(commit.is_barrier());
                 if commit.at_ms < earlier_ms {
                     let detail = "it is older than the commit before it";
-                    self.fault(
-                        Break::new(revision, Kind::Time, detail).at(record.position),
-                        before,
-                    );
+                    self.faults
+                        .add(Break::new(revision, Kind::Time, detail).at(record.position), before);
                 }
                 if let Some(divergence) = folded.divergence {
-                    self.fault(diverged(&divergence).at(record.position), before);
+                    self.faults.add(diverged(&divergence).at(record.position), before);
                 }
             }
         }
@@ -97,12 +94,6 @@ impl Folding {
         }
     }
 
-    fn fault(&mut self, found: Break, before: Option<Place>) {
-        if self.faults.len() < LISTED {
-            self.faults.push((found, before));
-        }
-    }
-
     /// Takes in what an operator decided.
     fn heed(&mut self, commit: &Commit, word: Word, before: Option<Place>) {
         let point = word.point();
@@ -115,22 +106,31 @@ impl Folding {
             Word::Supersedes(..) => commit.revision == 0,
             Word::Adopts(_) => point == follows,
             Word::Skips(_) => point == follows && self.skipped,
-            Word::Accepts(_) => {
-                let accepted = |kind| matches!(kind, Kind::Digest | Kind::Expectation);
-                self.faults.retain(|(it, _)| !(accepted(it.kind) && it.revision <= point.revision));
-                true
-            }
+            Word::Accepts(_) => self.accepts(commit, point),
         };
         if !sound {
             let detail = format!(
-                "an operator's word `{}` names revision {} ({}), which it does not follow, or which can be read",
+                "an operator's word `{}` names revision {} ({}), which it does not follow, which is not in this chain, or which can be read",
                 word.key(),
                 point.revision,
                 point.hash
             );
-            self.fault(Break::new(commit.revision, Kind::Word, detail), before);
+            self.faults.add(Break::new(commit.revision, Kind::Word, detail), before);
         }
         self.words.push(Said::new(commit, word));
+    }
+
+    /// Accepts what does not fit up to a point; false where no such point is before the commit.
+    fn accepts(&mut self, commit: &Commit, point: Point) -> bool {
+        let place = self.place(point.revision);
+        // A place too far back to be kept is taken at its word.
+        let sound = point.stream_id == commit.stream_id
+            && point.revision < commit.revision
+            && place.is_none_or(|place| place.hash == point.hash);
+        if sound {
+            self.faults.accept(point.revision, place);
+        }
+        sound
     }
 
     fn place(&self, revision: u64) -> Option<Place> {
@@ -141,7 +141,7 @@ impl Folding {
 
     /// The state, and what did not fit on the way.
     pub(crate) fn ended(self) -> (Option<State>, Vec<Break>) {
-        (self.state, self.faults.into_iter().map(|(found, _)| found).collect())
+        (self.state, self.faults.ended().1)
     }
 
     /// What was found, with the breaks of the chain itself.
@@ -154,18 +154,14 @@ impl Folding {
             let missing = format!(
                 "the log ends at revision {last}, and revision {published} ({hash}) was published"
             );
-            faults.push((Break::new(last + 1, Kind::Cut, missing), self.place(last)));
+            faults.tear(Break::new(last + 1, Kind::Cut, missing), self.place(last));
         }
         for found in torn {
             let before = found.revision.checked_sub(1).and_then(|at| self.place(at));
-            // A changed record need not fit its state: that is the same break.
-            faults.retain(|(it, _)| it.revision != found.revision || it.kind == Kind::Published);
-            faults.push((found, before));
+            faults.tear(found, before);
         }
-        faults.sort_by_key(|(found, _)| found.revision);
         let head = self.recent.back().copied();
-        let proven = faults.first().map_or(head, |(_, before)| *before);
-        let breaks: Vec<Break> = faults.into_iter().map(|(found, _)| found).collect();
+        let (proven, breaks) = faults.ended();
         Report {
             source,
             sound: breaks.is_empty(),
@@ -176,7 +172,7 @@ impl Folding {
             barriers: self.barriers,
             ignored: links.ignored,
             head,
-            proven,
+            proven: if breaks.is_empty() { head } else { proven },
             breaks,
             confirmed: self.confirmed,
             words: self.words,

@@ -19,15 +19,15 @@ pub enum StrayKind {
 
 /// A record that does not continue the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stray {
+pub(crate) struct Stray {
     /// Where it stands.
-    pub position: Position,
+    pub(crate) position: Position,
     /// Why it does not count.
-    pub kind: StrayKind,
+    pub(crate) kind: StrayKind,
     /// BLAKE3 of its bytes.
-    pub hash: Hash,
+    pub(crate) hash: Hash,
     /// Its header, where it has one.
-    pub frozen: Option<Frozen>,
+    pub(crate) frozen: Option<Frozen>,
 }
 
 impl Stray {

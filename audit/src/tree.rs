@@ -23,7 +23,7 @@ pub(crate) const MAX_SIBLINGS: usize = 16;
 
 /// What proves the header of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HeaderProof {
+pub(crate) enum HeaderProof {
     /// The whole record, at most a chunk long.
     Whole(Vec<u8>),
     /// Its first chunk, and the values beside the way from it up to the root, the lowest first.
@@ -48,7 +48,7 @@ pub enum TreeError {
 
 impl HeaderProof {
     /// The proof of a record's header.
-    pub fn of(record: &[u8]) -> Self {
+    pub(crate) fn of(record: &[u8]) -> Self {
         let Some((chunk, rest)) =
             record.split_first_chunk::<CHUNK_BYTES>().filter(|(_, rest)| !rest.is_empty())
         else {
@@ -71,7 +71,7 @@ impl HeaderProof {
     ///
     /// # Errors
     /// [`TreeError`].
-    pub fn prove(&self) -> Result<(Hash, Frozen), TreeError> {
+    pub(crate) fn prove(&self) -> Result<(Hash, Frozen), TreeError> {
         match self {
             Self::Whole(record) => Ok((Hash::of(record), Frozen::read(record)?)),
             Self::First { chunk, siblings } => {

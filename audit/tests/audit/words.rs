@@ -41,6 +41,51 @@ async fn a_wrong_commit_that_an_operator_accepted_is_no_break() {
     assert_eq!(report.words[0].word, "accepts");
 }
 
+/// More commits than a report lists, none of which leads to the digest it says.
+fn wrong() -> Story {
+    let mut story = Story::found(None);
+    for _ in 0..150 {
+        story.altered(vec![put("db/1", b"1")], |commit| commit.digest.0[0] ^= 1);
+    }
+    story
+}
+
+#[tokio::test]
+async fn a_word_hides_no_break_behind_more_than_a_report_lists() {
+    let mut story = wrong();
+    let point = story.point(150);
+    said(&mut story, Word::Accepts(point));
+    assert!(verified(&story.records, &Published::default()).await.sound);
+    let published = [(120, Hash([1; 32]))].into_iter().collect();
+    let report = verified(&story.records, &published).await;
+    assert_eq!((first(&report), report.sound), ((120, "published"), false));
+    assert_eq!(report.proven.unwrap().revision, 119);
+}
+
+#[tokio::test]
+async fn a_word_accepts_nothing_behind_the_point_it_names() {
+    let mut story = wrong();
+    let point = story.point(120);
+    said(&mut story, Word::Accepts(point));
+    let report = verified(&story.records, &Published::default()).await;
+    assert_eq!((first(&report), report.sound), ((150, "digest"), false));
+    assert_eq!(report.proven.unwrap().revision, 120, "what is not listed is not called proven");
+}
+
+#[tokio::test]
+async fn a_word_that_accepts_what_is_not_there_is_a_break_and_accepts_nothing() {
+    for (revision, at) in [(5, 4), (5, 6), (6, 5)] {
+        let mut story = Story::of(4);
+        story.altered(vec![put("db/1", b"1")], |commit| commit.digest.0[0] ^= 1);
+        let point = Point { revision, ..story.point(at.min(5)) };
+        let point = if at == 6 { Point { hash: Hash([1; 32]), ..point } } else { point };
+        said(&mut story, Word::Accepts(point));
+        let report = verified(&story.records, &Published::default()).await;
+        let kinds: Vec<_> = report.breaks.iter().map(|it| (it.revision, it.kind.name())).collect();
+        assert_eq!(kinds, [(5, "digest"), (6, "word")], "{revision} with the hash of {at}");
+    }
+}
+
 /// A history whose fifth commit nobody can read.
 fn unreadable() -> Story {
     let mut story = Story::of(4);
