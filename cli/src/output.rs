@@ -29,12 +29,19 @@ pub(crate) fn is_terminal() -> bool {
 
 /// Whether standard output takes colours: a person reads it, and wants them (https://no-color.org).
 pub(crate) fn colours() -> bool {
+    is_terminal() && are_wanted()
+}
+
+/// Whether standard error does.
+pub(crate) fn colours_beside() -> bool {
+    io::stderr().is_terminal() && are_wanted()
+}
+
+fn are_wanted() -> bool {
     let is = |name: &str, wanted: &dyn Fn(&str) -> bool| {
         std::env::var(name).is_ok_and(|value| wanted(&value))
     };
-    is_terminal()
-        && !is("NO_COLOR", &|value| !value.is_empty())
-        && !is("TERM", &|term| term == "dumb")
+    !is("NO_COLOR", &|value| !value.is_empty()) && !is("TERM", &|term| term == "dumb")
 }
 
 /// A time: as the clock on the wall says it to a person, RFC 3339 in UTC to everybody else.
@@ -48,9 +55,15 @@ fn wall_clock(time: Time, zone: TimeZone) -> Option<String> {
     Some(at.strftime("%Y-%m-%d %H:%M:%S %Z").to_string())
 }
 
+/// Writes to standard error, beside what programs read.
+pub(crate) fn beside(text: &str) -> Result<(), Failure> {
+    let written = io::stderr().write_all(text.as_bytes());
+    written.map_err(|error| Failure::failed(format_args!("standard error: {error}")))
+}
+
 /// A question whose answer is yes or, for anything else and the end of input, no.
 pub(crate) fn confirmed(question: &str) -> Result<bool, Failure> {
-    eprint!("{question} [y/N] ");
+    beside(&format!("{question} [y/N] "))?;
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     read.map_err(|error| Failure::failed(format_args!("standard input: {error}")))?;
@@ -74,24 +87,47 @@ pub(crate) fn one_line_of_json<T: serde::Serialize>(value: &T) -> serde_json::Re
     Ok(serde_json::to_string(value)?.replace(['\n', '\r'], " "))
 }
 
-/// A table with a header.
-pub(crate) struct Rows(Table);
+/// The most rows of one table.
+const ROWS: usize = 1_000;
+
+/// A table with a header. A long one is printed in parts, each with columns of its own: none is held whole.
+pub(crate) struct Rows {
+    header: Vec<String>,
+    table: Table,
+    /// Whether a part of it was printed.
+    begun: bool,
+}
 
 impl Rows {
     pub(crate) fn new<const N: usize>(header: [&str; N]) -> Self {
-        let mut table = Table::new();
-        table.load_style(NOTHING).set_header(header);
-        Self(table)
+        let header: Vec<String> = header.map(str::to_owned).into();
+        Self { table: headed(&header), header, begun: false }
     }
 
-    pub(crate) fn add<const N: usize>(&mut self, row: [String; N]) {
-        self.0.add_row(row.map(Cell::new));
+    pub(crate) fn add<const N: usize>(&mut self, row: [String; N]) -> Result<(), Failure> {
+        self.table.add_row(row.map(Cell::new));
+        if self.table.row_count() < ROWS {
+            return Ok(());
+        }
+        self.begun = true;
+        let mut part = std::mem::replace(&mut self.table, headed(&self.header));
+        flush_left(&mut part);
+        line(part.trim_fmt())
     }
 
     pub(crate) fn print(mut self) -> Result<(), Failure> {
-        flush_left(&mut self.0);
-        line(self.0.trim_fmt())
+        if self.begun && self.table.is_empty() {
+            return Ok(());
+        }
+        flush_left(&mut self.table);
+        line(self.table.trim_fmt())
     }
+}
+
+fn headed(header: &[String]) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(header);
+    table
 }
 
 /// Names and what they are, one a line.
@@ -158,6 +194,17 @@ mod tests {
         let zone = TimeZone::fixed(jiff::tz::offset(2));
         assert_eq!(wall_clock(Time(0), zone).as_deref(), Some("1970-01-01 02:00:00 +02"));
         assert_eq!(time(Time(0)), "1970-01-01T00:00:00.000Z", "a test is no person");
+    }
+
+    #[test]
+    fn a_long_table_holds_only_the_part_that_is_not_printed() {
+        let mut rows = Rows::new(["N"]);
+        for number in 0..2 * ROWS {
+            rows.add([number.to_string()]).unwrap();
+            assert!(rows.table.row_count() < ROWS);
+        }
+        assert!(rows.begun && rows.table.is_empty());
+        rows.print().unwrap();
     }
 
     #[test]

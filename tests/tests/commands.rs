@@ -44,6 +44,13 @@ impl Ran {
         self
     }
 
+    /// The same of standard error.
+    #[track_caller]
+    fn tells(self, text: &str) -> Self {
+        assert!(self.err.contains(text), "{text:?} is not in:\n{}", self.err);
+        self
+    }
+
     /// Every line of standard output as JSON.
     #[track_caller]
     fn lines(&self) -> Vec<Value> {
@@ -285,7 +292,7 @@ fn a_value_is_edited_shown_asked_about_and_written() {
     desk.put("pool", "{\"max\": 20}");
     let script = "sed -i 's/20/40/' \"$1\"; case $1 in *.json) ;; *) exit 9;; esac";
     let edited = desk.edit(dir.path(), script, &["pool", "-m", "more"], "y\n").ends(0);
-    edited.says("-  \"max\": 20").says("+  \"max\": 40").says("set at revision 2");
+    edited.tells("-  \"max\": 20").tells("+  \"max\": 40").says("set at revision 2");
     assert_eq!(desk.value("pool"), "{\"max\": 40}", "an editor's last line break is not meant");
     desk.edit(dir.path(), "true", &["pool"], "").ends(0).says("nothing was changed");
     assert_eq!(left(dir.path()), [""; 0]);
@@ -294,6 +301,36 @@ fn a_value_is_edited_shown_asked_about_and_written() {
     assert_eq!(created.json()["version"], 1);
     assert_eq!((desk.value("fresh").as_str(), desk.revision()), ("7", 3));
     desk.edit(dir.path(), "exit 3", &["pool"], "").ends(1);
+    assert_eq!(left(dir.path()), [""; 0], "nobody's work is in it");
+}
+
+#[test]
+fn a_text_outlives_an_editor_that_fails_and_a_question_that_nobody_can_answer_or_see() {
+    let desk = Desk::open();
+    desk.put("k", "1");
+    let failing = tempfile::tempdir().unwrap();
+    let ran = desk.edit(failing.path(), "echo 2 > \"$1\"; exit 1", &["k"], "").ends(1);
+    assert_eq!(left(failing.path()), ["2\n"]);
+    ran.tells(failing.path().to_str().unwrap());
+    let closed = tempfile::tempdir().unwrap();
+    let ran = desk.edit(closed.path(), "echo 3 > \"$1\"", &["k"], "").ends(0);
+    assert_eq!(left(closed.path()), ["3\n"]);
+    ran.says(closed.path().to_str().unwrap());
+    // Standard input that cannot be read, and output that nobody takes.
+    for full in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = desk.command(&["edit", "demo", "k"]);
+        command.env("EDITOR", "echo 4 >").env("TMPDIR", dir.path());
+        if full {
+            command.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
+        } else {
+            command.stdin(fs::File::open(dir.path()).unwrap());
+        }
+        let ran = Ran::from(command.stderr(Stdio::piped()).output().unwrap()).ends(1);
+        assert_eq!(left(dir.path()), ["4\n"]);
+        ran.tells(dir.path().to_str().unwrap());
+    }
+    assert_eq!(desk.value("k"), "1");
 }
 
 #[test]

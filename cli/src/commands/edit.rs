@@ -4,7 +4,7 @@ mod editor;
 
 use clap::Args;
 use headwater_api::{DEFAULT_MEDIA_TYPE, paths};
-use headwater_client::{If, Raw, Read};
+use headwater_client::{Client, If, Raw, Read, Written};
 use headwater_schemas::{Key, Namespace};
 
 use crate::args::{Provenance, Remote};
@@ -16,7 +16,7 @@ use editor::Draft;
 
 const NOTES: &str = "\
 The editor is $VISUAL, else $EDITOR, else vi. What changed is shown and asked about; it is written only if the key was \
-not changed meanwhile. What is not written stays in its file, whose name is told. A key that is absent is created.
+not changed meanwhile. What is not written stays in its file, whose name is told, however that came. A key that is absent is created.
 
 Example:
   EDITOR='code --wait' headwater edit payments.prod db/pool -m 'more traffic'";
@@ -40,36 +40,61 @@ pub(crate) struct Edit {
     remote: Remote,
 }
 
+/// How an edit ended that did not fail.
+enum Done {
+    Unchanged,
+    Declined,
+    Written(Written),
+}
+
 pub(super) async fn run(args: Edit) -> Result<(), Failure> {
     let client = connect(&args.remote)?;
     let held = client.get_raw(&args.namespace, &args.key, &Read::default()).await?;
     let old = held.as_ref().map_or(&b""[..], |raw| &raw.value);
-    let content_type = content_type(&args, held.as_ref());
-    let draft = Draft::open(&args.key, &content_type, old)?;
-    let edited = draft.edit(old)?;
-    let same_type = held.as_ref().is_none_or(|raw| raw.content_type == content_type);
-    if edited == old && same_type {
-        draft.discard();
-        return output::line("nothing was changed");
-    }
-    show(&args, held.as_ref(), &content_type, &edited)?;
-    if !args.yes && !output::confirmed("Write this?")? {
-        let kept = draft.keep();
-        return output::line(format_args!("nothing was written; your text is in {kept}"));
-    }
-    let condition = held.as_ref().map_or(If::Absent, |raw| If::Revision(raw.mod_revision));
-    let how = write::write(args.provenance, condition, None);
-    let done = client.put(&args.namespace, &args.key, &content_type, edited, &how).await;
-    match done {
-        Ok(written) => {
+    let draft = Draft::open(&args.key, &content_type(&args, held.as_ref()), old)?;
+    match edited(&args, &client, held.as_ref(), &draft).await {
+        Ok(Done::Written(written)) => {
             draft.discard();
             write::told(&written, if written.created { "created" } else { "set" }, args.remote.json)
         }
-        Err(error) => {
-            let failure = write::failed(&how, error);
-            Err(kept(failure, &draft.keep(), &args.namespace, &args.key))
+        Ok(Done::Unchanged) => {
+            draft.discard();
+            output::line("nothing was changed")
         }
+        Ok(Done::Declined) => {
+            let path = draft.path().display();
+            output::line(format_args!("nothing was written; your text is in {path}"))
+                .map_err(|failure| kept(&failure, &args, &draft))
+        }
+        Err(failure) if draft.is(old) => {
+            draft.discard();
+            Err(failure)
+        }
+        Err(failure) => Err(kept(&failure, &args, &draft)),
     }
+}
+
+/// Has it edited, shown, asked about and written.
+async fn edited(
+    args: &Edit,
+    client: &Client,
+    held: Option<&Raw>,
+    draft: &Draft,
+) -> Result<Done, Failure> {
+    let old = held.map_or(&b""[..], |raw| &raw.value);
+    let content_type = content_type(args, held);
+    let edited = draft.edit(old)?;
+    if edited == old && held.is_none_or(|raw| raw.content_type == content_type) {
+        return Ok(Done::Unchanged);
+    }
+    show(args, held, &content_type, &edited)?;
+    if !args.yes && !output::confirmed("Write this?")? {
+        return Ok(Done::Declined);
+    }
+    let condition = held.map_or(If::Absent, |raw| If::Revision(raw.mod_revision));
+    let how = write::write(args.provenance.clone(), condition, None);
+    let done = client.put(&args.namespace, &args.key, &content_type, edited, &how).await;
+    done.map(Done::Written).map_err(|error| write::failed(&how, error))
 }
 
 fn content_type(args: &Edit, held: Option<&Raw>) -> String {
@@ -78,30 +103,27 @@ fn content_type(args: &Edit, held: Option<&Raw>) -> String {
     given.or_else(held).unwrap_or_else(|| DEFAULT_MEDIA_TYPE.to_owned())
 }
 
+/// What changes, where the question is.
 fn show(args: &Edit, held: Option<&Raw>, content_type: &str, edited: &[u8]) -> Result<(), Failure> {
     let name = format!("{}/{}", args.namespace, args.key);
     let old = held.map_or_else(Side::absent, |raw| {
         let place = format!("{name} at revision {}", raw.mod_revision);
         Side::new(&place, &raw.content_type, &raw.value)
     });
-    let diff = unified(&old, &Side::new(&name, content_type, edited), output::colours());
-    if args.remote.json {
-        eprint!("{diff}");
-        return Ok(());
-    }
-    output::print(diff.as_bytes())
+    let diff = unified(&old, &Side::new(&name, content_type, edited), output::colours_beside());
+    output::beside(&diff)
 }
 
 /// Nobody's text is lost: where it is, and how it is written after all.
-fn kept(failure: Failure, file: &str, namespace: &Namespace, key: &Key) -> Failure {
-    let message = format!("{failure}\nyour text is in {file}");
-    let again = format!(
+fn kept(failure: &Failure, args: &Edit, draft: &Draft) -> Failure {
+    let (Edit { namespace, key, .. }, file) = (args, draft.path().display());
+    let kept = Failure::new(failure.exit(), format_args!("{failure}\nyour text is in {file}"));
+    if failure.exit() != Exit::Precondition {
+        return kept;
+    }
+    kept.hint(format!(
         "compare it with what is there now (`headwater get {namespace} {key}`, {}), then `headwater put {namespace} {key} \
          @{file}`",
         paths::config(namespace, key)
-    );
-    match failure.exit() {
-        Exit::Precondition => Failure::new(Exit::Precondition, message).hint(again),
-        exit => Failure::new(exit, message),
-    }
+    ))
 }

@@ -35,7 +35,7 @@ pub(super) async fn run(args: History) -> Result<(), Failure> {
         let page = client.history(&args.namespace, &args.key, limit, cursor.as_deref()).await?;
         let HistoryBody { versions, next } = page;
         for version in versions.iter().take(left) {
-            if args.remote.json { output::json(version)? } else { rows.add(row(version)) }
+            if args.remote.json { output::json(version)? } else { rows.add(row(version))? }
         }
         left = left.saturating_sub(versions.len());
         cursor = next;

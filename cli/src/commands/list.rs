@@ -32,9 +32,9 @@ async fn entries(client: &Client, namespace: &Namespace, args: &List) -> Result<
         for entry in &page.entries {
             count += 1;
             if args.remote.json {
-                output::json(entry)?
+                output::json(entry)?;
             } else {
-                rows.add(row(entry, args.keys_only))
+                rows.add(row(entry, args.keys_only))?;
             }
         }
     }
@@ -67,7 +67,7 @@ async fn namespaces(client: &Client, json: bool) -> Result<(), Failure> {
     loop {
         let page = client.namespaces(None, cursor.as_deref()).await?;
         for namespace in &page.namespaces {
-            if json { output::json(namespace)? } else { rows.add(totals(namespace)) }
+            if json { output::json(namespace)? } else { rows.add(totals(namespace))? }
         }
         cursor = page.next;
         if cursor.is_none() {

@@ -159,7 +159,7 @@ pub(crate) struct Log {
     /// In which order
     #[arg(long, value_enum, default_value_t)]
     pub(crate) order: OrderArg,
-    /// At most so many
+    /// At most so many [default: all; from a log or archive the newest 1,000 with --order desc]
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
     /// Print whole commits, one JSON object a line

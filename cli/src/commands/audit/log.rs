@@ -9,7 +9,8 @@ use super::source::{Opened, failed};
 use crate::exit::Failure;
 use crate::output::{self, Rows, one_line};
 
-/// The most commits of one page that a server gives.
+/// The most commits of one page that a server gives, and that a log is asked for the newest first: it is read from its
+/// genesis on, and what is not yet printed is held.
 const PAGE: usize = 1_000;
 /// The most changes of one commit that a table names.
 const NAMED: usize = 3;
@@ -70,11 +71,12 @@ async fn of_log(args: &Log, opened: &Opened, printer: &mut Printer) -> Result<()
             OrderArg::Asc => Order::Ascending,
             OrderArg::Desc => Order::Descending,
         },
-        limit: args.limit,
+        limit: args.limit.or((args.order == OrderArg::Desc).then_some(PAGE)),
     };
     let mut reader = opened.reader().await?;
-    let mut told = None;
+    let (mut told, mut count) = (None, 0);
     let listed = list(reader.as_mut(), &listing, |listed| {
+        count += 1;
         let shown = printer.show(CommitBody::new(&listed.commit, listed.hash));
         shown.map_err(|failure| {
             told = Some(failure);
@@ -82,6 +84,9 @@ async fn of_log(args: &Log, opened: &Opened, printer: &mut Printer) -> Result<()
         })
     })
     .await;
+    if args.limit.is_none() && listing.limit == Some(count) {
+        eprintln!("the newest {count}; --limit gives more, and holds them in memory");
+    }
     match told {
         Some(failure) => Err(failure),
         None => listed.map_err(failed),
@@ -101,12 +106,11 @@ impl Printer {
         let Some(rows) = &mut self.0 else { return output::json(&commit) };
         rows.add([
             commit.revision.to_string(),
-            commit.at.to_string(),
+            output::time(commit.at),
             one_line(&commit.actor),
             what(&commit.changes),
             one_line(commit.reason.as_deref().unwrap_or_default()),
-        ]);
-        Ok(())
+        ])
     }
 
     fn end(self) -> Result<(), Failure> {

@@ -19,6 +19,7 @@ use headwater_audit::Place;
 pub(super) use archive::run as run_archive;
 
 use crate::exit::Failure;
+use crate::output;
 use args::Audit;
 
 pub(super) async fn run(command: Audit) -> Result<(), Failure> {
@@ -45,5 +46,5 @@ fn point(at: Option<At>) -> headwater_audit::At {
 /// A place of a history in words.
 fn told(place: &Place) -> String {
     let Place { revision, hash, at_ms, .. } = *place;
-    format!("revision {revision} ({hash}), {}", Time(at_ms))
+    format!("revision {revision} ({hash}), {}", output::time(Time(at_ms)))
 }

@@ -71,7 +71,7 @@ fn text(proof: &Proof, published: bool) -> Result<(), Failure> {
         Some(commit) => {
             let body = CommitBody::new(commit, point.hash);
             let why = body.reason.map(|why| format!(" ({why})")).unwrap_or_default();
-            one_line(&format!("by {}, {}{why}", body.actor, body.at))
+            one_line(&format!("by {}, {}{why}", body.actor, output::time(body.at)))
         }
     };
     output::facts([

@@ -147,5 +147,5 @@ fn word(said: &Said) -> String {
         ),
     };
     let why = said.reason.as_deref().map(|why| format!(" ({why})")).unwrap_or_default();
-    format!("revision {revision}: {what}, by {actor}, {}{why}", Time(*at_ms))
+    format!("revision {revision}: {what}, by {actor}, {}{why}", output::time(Time(*at_ms)))
 }

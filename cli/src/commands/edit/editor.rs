@@ -2,17 +2,16 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use headwater_schemas::Key;
-use tempfile::NamedTempFile;
 
 use crate::exit::Failure;
 use crate::filetype::extension;
 
-/// A value under edit. Dropped, its file is gone; see [`Draft::keep`].
-pub(super) struct Draft(NamedTempFile);
+/// A value under edit. Its file stays, however the command ends, until it is discarded.
+pub(super) struct Draft(PathBuf);
 
 impl Draft {
     /// A file of the person's own, named so that an editor knows what is in it.
@@ -30,11 +29,12 @@ impl Draft {
             .tempfile()
             .map_err(about)?;
         file.write_all(value).and_then(|()| file.flush()).map_err(about)?;
-        Ok(Self(file))
+        let (_, path) = file.keep().map_err(|error| about(error.error))?;
+        Ok(Self(path))
     }
 
-    fn path(&self) -> &Path {
-        self.0.path()
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 
     /// Runs the editor, and reads what it left. An editor that ends the last line of a value which had none is not meant.
@@ -62,16 +62,14 @@ impl Draft {
         Ok(edited)
     }
 
-    /// Leaves the file, and says where it is.
-    pub(super) fn keep(self) -> String {
-        let path = self.path().display().to_string();
-        if let Err(error) = self.0.keep() {
-            eprintln!("{path} cannot be kept: {error}");
-        }
-        path
+    /// Whether nobody's work is in it.
+    pub(super) fn is(&self, old: &[u8]) -> bool {
+        fs::read(self.path()).is_ok_and(|text| text == old)
     }
 
     pub(super) fn discard(self) {
-        drop(self.0);
+        if let Err(error) = fs::remove_file(self.path()) {
+            eprintln!("{} stays: {error}", self.path().display());
+        }
     }
 }

@@ -74,7 +74,7 @@ impl Report {
                 entries.to_string(),
                 bytes.to_string(),
                 mod_revision.to_string(),
-            ]);
+            ])?;
         }
         rows.print()
     }
