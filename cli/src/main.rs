@@ -4,6 +4,7 @@ mod args;
 mod bounds;
 mod commands;
 mod exit;
+mod file_output;
 mod filetype;
 mod framing;
 mod kafka;

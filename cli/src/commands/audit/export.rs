@@ -7,8 +7,9 @@ use headwater_audit::{AuditError, OcfExport, visit};
 
 use super::args::{Export, Format};
 use super::source::{Opened, failed};
-use super::write::{self, Output};
+use super::write_line;
 use crate::exit::Failure;
+use crate::file_output::FileOutput;
 use crate::output;
 
 pub(super) async fn run(args: Export) -> Result<(), Failure> {
@@ -24,19 +25,19 @@ pub(super) async fn run(args: Export) -> Result<(), Failure> {
 }
 
 async fn of(args: &Export, opened: &Opened) -> Result<(), Failure> {
-    let out = Output::open(args.out.as_deref())?;
+    let out = FileOutput::open(args.out.as_deref())?;
     match args.format {
         Format::Ndjson => ndjson(opened, out).await,
         Format::Avro => avro(opened, out).await,
     }
 }
 
-async fn ndjson(opened: &Opened, mut out: Output) -> Result<(), Failure> {
+async fn ndjson(opened: &Opened, mut out: FileOutput) -> Result<(), Failure> {
     let mut reader = opened.reader().await?;
     let visited = visit(reader.as_mut(), |accepted| {
         // As in the API's list of commits: the genesis is nobody's commit.
         if accepted.commit.revision > 0 {
-            write::line(&mut out, &CommitBody::new(&accepted.commit, accepted.hash))?;
+            write_line(&mut out, &CommitBody::new(&accepted.commit, accepted.hash))?;
         }
         Ok(ControlFlow::Continue(()))
     });
@@ -44,7 +45,7 @@ async fn ndjson(opened: &Opened, mut out: Output) -> Result<(), Failure> {
     out.finish()
 }
 
-async fn avro(opened: &Opened, out: Output) -> Result<(), Failure> {
+async fn avro(opened: &Opened, out: FileOutput) -> Result<(), Failure> {
     let mut reader = opened.reader().await?;
     let (mut out, mut ocf) = (Some(out), None);
     let visited = visit(reader.as_mut(), |accepted| {

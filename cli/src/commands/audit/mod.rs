@@ -11,10 +11,11 @@ mod receipt;
 mod replay;
 mod source;
 mod verify;
-mod write;
+
+use std::io::Write;
 
 use headwater_api::{At, Time};
-use headwater_audit::Place;
+use headwater_audit::{AuditError, Place};
 
 pub(super) use archive::run as run_archive;
 
@@ -41,6 +42,13 @@ fn point(at: Option<At>) -> headwater_audit::At {
         Some(At::Revision(revision)) => headwater_audit::At::Revision(revision),
         Some(At::Time(Time(at_ms))) => headwater_audit::At::Time(at_ms),
     }
+}
+
+/// A line of JSON.
+fn write_line<T: serde::Serialize>(out: &mut impl Write, value: &T) -> Result<(), AuditError> {
+    let failed = |error: &dyn std::fmt::Display| AuditError::Output(error.to_string());
+    let text = output::one_line_of_json(value).map_err(|error| failed(&error))?;
+    writeln!(out, "{text}").map_err(|error| failed(&error))
 }
 
 /// A place of a history in words.

@@ -2,16 +2,17 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use headwater_api::{CommitBody, Value};
 use headwater_audit::{Proof, check_receipt, write_receipt};
+use headwater_schemas::Hash;
 use serde_json::json;
 
 use super::args::{CheckReceipt, HeadArg, Receipt};
 use super::source::{Opened, failed};
-use super::write::Output;
 use crate::exit::Failure;
+use crate::file_output::NewFile;
 use crate::output::{self, one_line, shown};
 
 pub(super) async fn run(args: Receipt) -> Result<(), Failure> {
@@ -24,34 +25,38 @@ pub(super) async fn run(args: Receipt) -> Result<(), Failure> {
 async fn of(args: &Receipt, opened: &Opened) -> Result<(), Failure> {
     let path =
         args.out.clone().unwrap_or_else(|| PathBuf::from(format!("{}.receipt", args.revision)));
-    let mut out = Output::open(Some(&path))?;
+    let mut out = NewFile::create(&path)?;
     let mut reader = opened.reader().await?;
     let head = args.head.map(pair);
     let proof = write_receipt(reader.as_mut(), args.revision, head, &mut out).await;
     let proof = proof.map_err(failed)?;
-    out.finish()?;
-    // What was written is what an auditor will read.
-    check(&CheckReceipt {
-        file: path.clone(),
-        head: Some(HeadArg(proof.head.revision, proof.head.hash)),
-        json: args.json,
-    })?;
+    // What was written is what an auditor will read: that is checked, and only then gets its name.
+    let sealed = out.seal()?;
+    let proof = checked(sealed.temporary(), Some((proof.head.revision, proof.head.hash)))?;
+    sealed.name()?;
+    told(&proof, true, args.json)?;
     eprintln!("written to {}", path.display());
     Ok(())
 }
 
-fn pair(head: HeadArg) -> (u64, headwater_schemas::Hash) {
+fn pair(head: HeadArg) -> (u64, Hash) {
     (head.0, head.1)
 }
 
 pub(super) fn check(args: &CheckReceipt) -> Result<(), Failure> {
+    told(&checked(&args.file, args.head.map(pair))?, args.head.is_some(), args.json)
+}
+
+fn checked(path: &Path, head: Option<(u64, Hash)>) -> Result<Proof, Failure> {
     let about = |error: &dyn std::fmt::Display| {
-        Failure::failed(format_args!("{}: {error}", args.file.display()))
+        Failure::failed(format_args!("{}: {error}", path.display()))
     };
-    let file = File::open(&args.file).map_err(|error| about(&error))?;
-    let proof = check_receipt(BufReader::new(file), args.head.map(pair));
-    let proof = proof.map_err(|error| about(&error))?;
-    if args.json { as_json(&proof) } else { text(&proof, args.head.is_some()) }
+    let file = File::open(path).map_err(|error| about(&error))?;
+    check_receipt(BufReader::new(file), head).map_err(|error| about(&error))
+}
+
+fn told(proof: &Proof, published: bool, json: bool) -> Result<(), Failure> {
+    if json { as_json(proof) } else { text(proof, published) }
 }
 
 fn as_json(proof: &Proof) -> Result<(), Failure> {

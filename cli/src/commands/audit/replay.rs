@@ -1,16 +1,16 @@
 //! `headwater audit replay`.
 
 use headwater_api::EntryBody;
-use headwater_audit::{AuditError, Break, Place, replay};
+use headwater_audit::{Break, Place, replay};
 use headwater_client::Client;
 use headwater_schemas::State;
 use serde_json::json;
 
 use super::args::Replay;
 use super::source::{Opened, failed};
-use super::write::{self, Output};
-use super::{point, told};
+use super::{point, told, write_line};
 use crate::exit::Failure;
+use crate::file_output::{FileOutput, NewFolder};
 use crate::output::{self, one_line};
 
 pub(super) async fn run(args: Replay) -> Result<(), Failure> {
@@ -68,15 +68,18 @@ async fn same(server: &Client, place: &Place) -> Result<bool, Failure> {
 
 fn put(args: &Replay, state: &State) -> Result<(), Failure> {
     if let Some(dir) = &args.dir {
-        let values = state
-            .iter()
-            .map(|(namespace, key, entry)| (format!("{namespace}/{key}"), entry.value.as_ref()));
-        return write::folder(dir, values).map(drop);
+        let mut folder = NewFolder::create(dir)?;
+        for (namespace, key, entry) in state.iter() {
+            folder.put(&format!("{namespace}/{key}"), &entry.value).map_err(|failure| {
+                failure.hint("a key that is also the folder of others cannot be a file: take --out")
+            })?;
+        }
+        return folder.name();
     }
-    let mut out = Output::open(args.out.as_deref())?;
+    let mut out = FileOutput::open(args.out.as_deref())?;
     for (namespace, key, entry) in state.iter() {
         let body = EntryBody::new(namespace, key, entry.as_ref());
-        write::line(&mut out, &body).map_err(|error: AuditError| failed(error))?;
+        write_line(&mut out, &body).map_err(failed)?;
     }
     out.finish()
 }

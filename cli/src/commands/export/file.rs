@@ -1,51 +1,27 @@
 //! Entries into one file, or to standard output: a JSON object, or an entry a line.
 
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
 use headwater_api::{EntryBody, Value};
-use tempfile::NamedTempFile;
 
 use super::{Exported, Form, Report, Sink};
 use crate::exit::Failure;
+use crate::file_output::FileOutput;
 
 pub(super) struct File {
     form: Form,
-    out: Out,
+    out: FileOutput,
     begun: bool,
-}
-
-enum Out {
-    Standard(BufWriter<io::Stdout>),
-    /// A file that gets its name when it is whole.
-    New(BufWriter<NamedTempFile>, PathBuf),
 }
 
 impl File {
     pub(super) fn begin(form: Form, path: Option<&Path>) -> Result<Self, Failure> {
-        let out = match path {
-            None => Out::Standard(BufWriter::new(io::stdout())),
-            Some(path) => {
-                let about = |error| Failure::failed(format_args!("{}: {error}", path.display()));
-                let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
-                // As any program would make it: what others may do is the umask's business.
-                let file = tempfile::Builder::new()
-                    .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-                    .tempfile_in(dir.unwrap_or(Path::new(".")))
-                    .map_err(about)?;
-                Out::New(BufWriter::new(file), path.to_path_buf())
-            }
-        };
-        Ok(Self { form, out, begun: false })
+        Ok(Self { form, out: FileOutput::open(path)?, begun: false })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        match &mut self.out {
-            Out::Standard(out) => written(out.write_all(bytes)),
-            Out::New(out, path) => out
-                .write_all(bytes)
-                .map_err(|error| Failure::failed(format_args!("{}: {error}", path.display()))),
-        }
+        self.out.write_all(bytes).map_err(|error| self.out.failed(&error))
     }
 
     /// A member of the one object, its bytes as they are.
@@ -98,25 +74,6 @@ impl Sink for File {
         if self.form == Form::Json {
             self.write(if self.begun { b"\n}\n" } else { b"{}\n" })?;
         }
-        match self.out {
-            Out::Standard(mut out) => written(out.flush()),
-            Out::New(out, path) => {
-                let about = |error: &dyn std::fmt::Display| {
-                    Failure::failed(format_args!("{}: {error}", path.display()))
-                };
-                let file = out.into_inner().map_err(|error| about(&error))?;
-                file.as_file().sync_all().map_err(|error| about(&error))?;
-                file.persist(&path).map_err(|error| about(&error))?;
-                Ok(())
-            }
-        }
-    }
-}
-
-/// A reader that went away (`| head`) ends the command quietly.
-fn written(result: io::Result<()>) -> Result<(), Failure> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        other => other.map_err(|error| Failure::failed(format_args!("standard output: {error}"))),
+        self.out.finish()
     }
 }

@@ -1,14 +1,13 @@
 //! Entries into a directory: a file for each key.
 
 use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use headwater_schemas::{Hash, Key, Namespace};
-use tempfile::TempDir;
 
 use super::{Exported, Report, Sink};
 use crate::exit::Failure;
+use crate::file_output::NewFolder;
 use crate::filetype::extension;
 
 /// What the files of a tree are, in the tree itself.
@@ -36,37 +35,17 @@ pub(in crate::commands) struct Filed {
 
 /// A tree that gets its name when it is whole.
 pub(super) struct Tree {
-    dir: PathBuf,
-    growing: TempDir,
+    folder: NewFolder,
     names: Names,
     contents: Contents,
 }
 
 impl Tree {
     pub(super) fn begin(namespace: &Namespace, dir: &Path) -> Result<Self, Failure> {
-        let about = |error| Failure::failed(format_args!("{}: {error}", dir.display()));
-        if dir.exists() && fs::read_dir(dir).map_err(about)?.next().is_some() {
-            return Err(Failure::failed(format_args!("{} is not empty", dir.display()))
-                .hint("name a directory that is empty or not there yet"));
-        }
-        let beside = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let growing = tempfile::Builder::new()
-            .prefix(".headwater-export-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777))
-            .tempdir_in(beside.unwrap_or(Path::new(".")))
-            .map_err(about)?;
+        let folder = NewFolder::create(dir)?;
         let (revision, hash, files) = (0, Hash::default(), Vec::new());
         let contents = Contents { namespace: namespace.clone(), revision, hash, files };
-        Ok(Self { dir: dir.to_path_buf(), growing, names: Names::default(), contents })
-    }
-
-    fn write(&self, file: &str, bytes: &[u8]) -> Result<(), Failure> {
-        let path = self.growing.path().join(file);
-        let about = |error| Failure::failed(format_args!("{}: {error}", path.display()));
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(about)?;
-        }
-        fs::write(&path, bytes).map_err(about)
+        Ok(Self { folder, names: Names::default(), contents })
     }
 }
 
@@ -74,7 +53,7 @@ impl Sink for Tree {
     fn take(&mut self, exported: Exported) -> Result<(), Failure> {
         let Exported { entry, value } = exported;
         let file = self.names.give(&entry.key, extension(&entry.content_type));
-        self.write(&file, &value)?;
+        self.folder.put(&file, &value)?;
         let (key, content_type) = (entry.key, entry.content_type);
         self.contents.files.push(Filed { file, key, content_type });
         Ok(())
@@ -83,10 +62,8 @@ impl Sink for Tree {
     fn finish(mut self: Box<Self>, about: &Report) -> Result<(), Failure> {
         (self.contents.revision, self.contents.hash) = (about.revision, about.hash);
         let contents = serde_json::to_vec_pretty(&self.contents).map_err(Failure::failed)?;
-        self.write(CONTENTS, &contents)?;
-        let failed = |error| Failure::failed(format_args!("{}: {error}", self.dir.display()));
-        fs::rename(self.growing.path(), &self.dir).map_err(failed)?;
-        Ok(())
+        self.folder.put(CONTENTS, &contents)?;
+        self.folder.name()
     }
 }
 
@@ -137,6 +114,8 @@ fn natural(key: &Key, end: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use proptest::prelude::*;
 
     use super::*;

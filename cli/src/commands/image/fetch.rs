@@ -2,17 +2,17 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use headwater_api::Code;
 use headwater_client::{Client, ClientError};
 use headwater_image::{ImageError, Manifest, WireImage};
-use tempfile::NamedTempFile;
 
 use super::{Fetch, verify};
 use crate::commands::connect;
 use crate::exit::{Exit, Failure};
+use crate::file_output::NewFile;
 use crate::output;
 
 /// How often a transfer that broke is gone on with.
@@ -27,13 +27,13 @@ pub(super) async fn run(args: Fetch) -> Result<(), Failure> {
     })?;
     let failed = |error: ImageError| Failure::failed(error);
     manifest.check().map_err(failed)?;
-    fs::create_dir_all(&args.dir).map_err(|error| about(&args.dir, &error))?;
+    fs::create_dir_all(&args.dir)
+        .map_err(|error| Failure::failed(format_args!("{}: {error}", args.dir.display())))?;
     let path = args.dir.join(&manifest.name);
-    let file = download(&client, &manifest, &args).await?;
-    let image = WireImage::open(file.path()).map_err(failed)?;
-    verify::prove(&image, file.path(), Some(&manifest)).map_err(failed)?;
-    file.as_file().sync_all().map_err(|error| about(&path, &error))?;
-    file.persist(&path).map_err(|error| about(&path, &error))?;
+    let file = download(&client, &manifest, &path).await?.seal()?;
+    let image = WireImage::open(file.temporary()).map_err(failed)?;
+    verify::prove(&image, file.temporary(), Some(&manifest)).map_err(failed)?;
+    file.name()?;
     manifest.write(&args.dir).map_err(failed)?;
     if args.remote.json {
         return output::json(&serde_json::json!({
@@ -45,26 +45,13 @@ pub(super) async fn run(args: Fetch) -> Result<(), Failure> {
     output::line(format_args!("{}: revision {revision}, {bytes} bytes, verified", path.display()))
 }
 
-fn about(path: &std::path::Path, error: &dyn std::fmt::Display) -> Failure {
-    Failure::failed(format_args!("{}: {error}", path.display()))
-}
-
-async fn download(
-    client: &Client,
-    manifest: &Manifest,
-    args: &Fetch,
-) -> Result<NamedTempFile, Failure> {
-    let named = |error: std::io::Error| about(&PathBuf::from(&args.dir), &error);
-    let mut file = tempfile::Builder::new()
-        .prefix(".headwater-image-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666))
-        .tempfile_in(&args.dir)
-        .map_err(named)?;
+async fn download(client: &Client, manifest: &Manifest, path: &Path) -> Result<NewFile, Failure> {
+    let mut file = NewFile::create(path)?;
     let (mut have, mut tries) = (0, 0);
     while have < manifest.bytes {
         let broke = match pull(client, manifest, &mut have, &mut file).await {
             Ok(()) => continue,
-            Err(Broken::Disk(error)) => return Err(named(error)),
+            Err(Broken::Disk(error)) => return Err(file.failed(&error)),
             Err(Broken::Transfer(error)) => error,
         };
         tries += 1;
@@ -89,7 +76,7 @@ async fn pull(
     client: &Client,
     manifest: &Manifest,
     have: &mut u64,
-    file: &mut NamedTempFile,
+    file: &mut NewFile,
 ) -> Result<(), Broken> {
     let end = Some(manifest.bytes);
     let mut download = client.image(&manifest.name, *have, end).await.map_err(Broken::Transfer)?;
