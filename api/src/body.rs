@@ -368,7 +368,7 @@ pub struct PreviewBody {
     pub key: Key,
     /// What would become of it.
     pub kind: ChangeKind,
-    /// The entry now.
+    /// The entry now. Behind 16 MiB of values in all, entries are shown without theirs.
     pub old: Option<EntryBody>,
     /// The entry as it would be.
     pub new: Option<EntryBody>,

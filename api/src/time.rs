@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 
 /// A time, in milliseconds since the Unix epoch; in text `2026-11-22T08:15:30.123Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -23,12 +24,22 @@ impl Time {
         if !is_rfc3339(text.as_bytes()) {
             return Err(wrong());
         }
-        let time: Timestamp = text.parse().map_err(|_| wrong())?;
+        let time: Timestamp = match text.parse() {
+            Ok(time) => time,
+            // The last hours of the year 9999, which many write for "for ever", are later than jiff's latest instant.
+            Err(_) if text.starts_with("9999-12-3") && is_date_time(text) => Timestamp::MAX,
+            Err(_) => return Err(wrong()),
+        };
         let millis = time.as_millisecond();
         // jiff rounds towards zero, so before 1970 the cut goes the wrong way.
         let below = i64::from(time.as_nanosecond() < i128::from(millis) * 1_000_000);
         Ok(Self(millis - below))
     }
+}
+
+/// Whether what stands before the fraction and the zone is a day and a time of day.
+fn is_date_time(text: &str) -> bool {
+    text.get(..19).is_some_and(|text| text.parse::<DateTime>().is_ok())
 }
 
 /// jiff reads more than RFC 3339 allows; this holds the shape `date T time (Z | ±hh:mm)`.
@@ -89,6 +100,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_end_of_the_year_9999_is_a_time() {
+        let last = Time::parse("9999-12-31T23:59:59.999Z").unwrap();
+        assert!(last >= Time::parse("9999-12-30T21:00:00Z").unwrap());
+        assert!(Time::parse("9999-12-32T00:00:00Z").is_err());
+        assert!(Time::parse("9999-12-31T25:00:00Z").is_err());
+    }
 
     #[test]
     fn times_are_written_with_milliseconds_in_utc() {

@@ -16,6 +16,8 @@ const PREFIX: &str = ".headwater-";
 /// Standard output, or a file that gets its name when it is whole.
 pub(crate) enum FileOutput {
     Standard(BufWriter<io::Stdout>),
+    /// What stands there is no file: a device, a pipe. It is written to, and never replaced.
+    There(BufWriter<File>, PathBuf),
     New(NewFile),
 }
 
@@ -23,6 +25,13 @@ impl FileOutput {
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, Failure> {
         match path {
             None => Ok(Self::Standard(BufWriter::new(io::stdout()))),
+            Some(path)
+                if fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir()) =>
+            {
+                let file = File::options().write(true).open(path);
+                let file = file.map_err(|error| unwritten(path, &error))?;
+                Ok(Self::There(BufWriter::new(file), path.to_owned()))
+            }
             Some(path) => NewFile::create(path).map(Self::New),
         }
     }
@@ -31,6 +40,7 @@ impl FileOutput {
     pub(crate) fn failed(&self, error: &io::Error) -> Failure {
         match self {
             Self::Standard(_) => Failure::failed(format_args!("standard output: {error}")),
+            Self::There(_, path) => unwritten(path, error),
             Self::New(file) => file.failed(error),
         }
     }
@@ -39,7 +49,7 @@ impl FileOutput {
     pub(crate) fn finish(mut self) -> Result<(), Failure> {
         self.flush().map_err(|error| self.failed(&error))?;
         match self {
-            Self::Standard(_) => Ok(()),
+            Self::Standard(_) | Self::There(..) => Ok(()),
             Self::New(file) => file.seal()?.name(),
         }
     }
@@ -49,6 +59,7 @@ impl Write for FileOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Standard(out) => out.write(bytes).or_else(gone),
+            Self::There(out, _) => out.write(bytes),
             Self::New(file) => file.write(bytes),
         }
     }
@@ -56,6 +67,7 @@ impl Write for FileOutput {
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Standard(out) => out.flush().or_else(gone),
+            Self::There(out, _) => out.flush(),
             Self::New(file) => file.flush(),
         }
     }
@@ -78,14 +90,22 @@ pub(crate) struct NewFile {
 impl NewFile {
     /// One that will be `path`, in the same folder.
     pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
-        // As any program would make it: what others may do is the umask's business.
+        // A link stays one: it is the file behind it that is written anew.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let before = fs::metadata(&path).ok();
+        // As any program would make it: what others may do is the umask's business, or was decided before.
         let file = tempfile::Builder::new()
             .prefix(PREFIX)
             .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(folder(path))
-            .map_err(|error| unwritten(path, &error))?;
-        let out = BufWriter::with_capacity(BUFFER_BYTES, file);
-        Ok(Self { out, path: path.to_owned() })
+            .tempfile_in(folder(&path))
+            .and_then(|file| {
+                if let Some(before) = before.filter(fs::Metadata::is_file) {
+                    file.as_file().set_permissions(before.permissions())?;
+                }
+                Ok(file)
+            })
+            .map_err(|error| unwritten(&path, &error))?;
+        Ok(Self { out: BufWriter::with_capacity(BUFFER_BYTES, file), path })
     }
 
     /// Why it cannot be written.
@@ -235,6 +255,26 @@ mod tests {
             (fs::read(&path).unwrap(), names(dir.path())),
             (b"new".into(), vec!["a".into()])
         );
+    }
+
+    #[test]
+    fn a_device_is_written_to_a_link_stays_one_and_a_mode_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |path: &Path| {
+            let mut out = FileOutput::open(Some(path)).unwrap();
+            out.write_all(b"new").unwrap();
+            out.finish()
+        };
+        write(Path::new("/dev/null")).unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write(&link).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -35,6 +35,7 @@ const TRAILER_BYTES: u64 = 56;
 
 /// The manifest of the announced image.
 #[utoipa::path(get, path = "/v1/images/latest", operation_id = "latest_image", tag = "follow",
+    params(("If-None-Match" = Option<String>, Header, description = "An ETag that the client has: 304 when it still holds")),
     responses(
         (status = 200, description = "The manifest", body = headwater_api::ManifestBody, headers(("ETag" = String))),
         (status = 304, description = "Not modified"),

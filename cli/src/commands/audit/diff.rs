@@ -3,7 +3,6 @@
 use headwater_api::EntryBody;
 use headwater_audit::{Difference, diff};
 use headwater_schemas::Entry;
-use serde_json::json;
 
 use super::args::Diff;
 use super::point;
@@ -30,6 +29,16 @@ async fn of(args: &Diff, opened: &Opened) -> Result<(), Failure> {
     changes.iter().filter(wanted).try_for_each(|it| if args.json { as_json(it) } else { text(it) })
 }
 
+/// A difference, for programs; values stand in it as they were put.
+#[derive(serde::Serialize)]
+struct Line<'a> {
+    namespace: &'a str,
+    key: &'a str,
+    kind: &'static str,
+    old: Option<EntryBody>,
+    new: Option<EntryBody>,
+}
+
 fn as_json(it: &Difference) -> Result<(), Failure> {
     let kind = match (&it.old, &it.new) {
         (None, _) => "added",
@@ -39,10 +48,8 @@ fn as_json(it: &Difference) -> Result<(), Failure> {
     let body = |entry: &Option<Entry>| {
         entry.as_ref().map(|entry| EntryBody::new(&it.namespace, &it.key, entry.as_ref()))
     };
-    output::json(&json!({
-        "namespace": it.namespace.as_str(), "key": it.key.as_str(), "kind": kind,
-        "old": body(&it.old), "new": body(&it.new),
-    }))
+    let (namespace, key) = (it.namespace.as_str(), it.key.as_str());
+    output::json(&Line { namespace, key, kind, old: body(&it.old), new: body(&it.new) })
 }
 
 fn text(it: &Difference) -> Result<(), Failure> {

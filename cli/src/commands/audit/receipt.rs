@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use headwater_api::{CommitBody, Value};
 use headwater_audit::{Proof, check_receipt, write_receipt};
-use headwater_schemas::Hash;
-use serde_json::json;
+use headwater_schemas::{Hash, StreamId};
 
 use super::args::{CheckReceipt, HeadArg, Receipt};
 use super::source::{Opened, failed};
@@ -34,7 +33,7 @@ async fn of(args: &Receipt, opened: &Opened) -> Result<(), Failure> {
     let sealed = out.seal()?;
     let proof = checked(sealed.temporary(), Some((proof.head.revision, proof.head.hash)))?;
     sealed.name()?;
-    told(&proof, true, args.json)?;
+    told(&proof, args.head.is_some(), args.json)?;
     eprintln!("written to {}", path.display());
     Ok(())
 }
@@ -59,14 +58,33 @@ fn told(proof: &Proof, published: bool, json: bool) -> Result<(), Failure> {
     if json { as_json(proof) } else { text(proof, published) }
 }
 
+/// What a receipt proves, for programs; values stand in it as they were put.
+#[derive(serde::Serialize)]
+struct Proven {
+    stream_id: StreamId,
+    revision: u64,
+    hash: Hash,
+    head: HeadBody,
+    commit: Option<CommitBody>,
+    record_base64: Option<String>,
+}
+
+#[derive(serde::Serialize)]
+struct HeadBody {
+    revision: u64,
+    hash: Hash,
+}
+
 fn as_json(proof: &Proof) -> Result<(), Failure> {
-    let commit = proof.commit.as_ref().map(|commit| CommitBody::new(commit, proof.point.hash));
-    output::json(&json!({
-        "stream_id": proof.point.stream_id, "revision": proof.point.revision, "hash": proof.point.hash,
-        "head": { "revision": proof.head.revision, "hash": proof.head.hash },
-        "commit": commit,
-        "record_base64": Value::show("application/octet-stream", &proof.record).value_base64,
-    }))
+    let (point, head) = (&proof.point, &proof.head);
+    output::json(&Proven {
+        stream_id: point.stream_id,
+        revision: point.revision,
+        hash: point.hash,
+        head: HeadBody { revision: head.revision, hash: head.hash },
+        commit: proof.commit.as_ref().map(|commit| CommitBody::new(commit, point.hash)),
+        record_base64: Value::show("application/octet-stream", &proof.record).value_base64,
+    })
 }
 
 fn text(proof: &Proof, published: bool) -> Result<(), Failure> {
