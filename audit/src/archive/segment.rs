@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use bytes::Bytes;
-use headwater_schemas::{Frozen, Hash, Position, Record, StreamId};
+use headwater_schemas::{Frozen, Hash, MAX_RECORD_BYTES, Position, Record, StreamId};
 
 use super::SegmentEntry;
 
@@ -17,8 +17,9 @@ const MAGIC: &[u8; 8] = b"HWARCHV\0";
 const FORMAT: u32 = 1;
 pub(crate) const HEADER_BYTES: usize = 8 + 4 + 16 + 8 + 8 + 32;
 const ZSTD_LEVEL: i32 = 6;
-/// The largest record that an archive holds, in bytes: the largest that a log takes.
-const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
+/// The largest record that an archive holds, in bytes. Twice what readers decode: a record that is too large for them, and
+/// that an operator therefore had skipped, is part of the chain, too.
+const MAX_STORED_BYTES: usize = 2 * MAX_RECORD_BYTES;
 /// The most bytes of a segment, decoded: what a damaged one may cost in memory.
 const MAX_DECODED_BYTES: usize = 96 * 1024 * 1024;
 /// The bytes before each record.
@@ -96,7 +97,7 @@ pub(crate) fn read(bytes: &[u8], entry: &SegmentEntry) -> (Vec<Record>, Result<(
     let whole = Hash::of(bytes) == entry.blake3;
     let mut records = Vec::new();
     let mut ended = match bytes.split_at_checked(HEADER_BYTES) {
-        Some((_, frame)) => decode(frame, entry.first, &mut records),
+        Some((_, frame)) => decode(frame, entry, &mut records),
         None => Err("it is cut in its header".to_owned()),
     };
     if ended.is_ok() && records.len() as u64 != entry.records() {
@@ -150,8 +151,9 @@ pub(crate) fn check(
     if at.1 == entry.hash { Ok(records) } else { Err("it ends with another record".to_owned()) }
 }
 
-/// Decodes the records of a frame; they stand at their revisions.
-fn decode(frame: &[u8], first: u64, records: &mut Vec<Record>) -> Result<(), String> {
+/// Decodes the records of a frame, which stand at their revisions: no more than the manifest says, as a small frame can hold
+/// millions of empty ones.
+fn decode(frame: &[u8], entry: &SegmentEntry, records: &mut Vec<Record>) -> Result<(), String> {
     let told = |error: io::Error| format!("it cannot be decompressed: {error}");
     let mut decoder = zstd::stream::read::Decoder::with_buffer(frame).map_err(told)?.single_frame();
     let mut left = MAX_DECODED_BYTES;
@@ -160,6 +162,9 @@ fn decode(frame: &[u8], first: u64, records: &mut Vec<Record>) -> Result<(), Str
         if decoder.read(&mut header[..1]).map_err(told)? == 0 {
             break;
         }
+        if records.len() as u64 == entry.records() {
+            return Err(format!("it holds more than {} records", entry.records()));
+        }
         decoder.read_exact(&mut header[1..]).map_err(told)?;
         let (at_ms, length) = header.split_at(8);
         let at_ms = i64::from_le_bytes(at_ms.try_into().unwrap_or_default());
@@ -167,16 +172,45 @@ fn decode(frame: &[u8], first: u64, records: &mut Vec<Record>) -> Result<(), Str
         let length = usize::try_from(length).unwrap_or(usize::MAX);
         left = left
             .checked_sub(length.saturating_add(RECORD_HEADER_BYTES))
-            .filter(|_| length <= MAX_RECORD_BYTES)
+            .filter(|_| length <= MAX_STORED_BYTES)
             .ok_or("a record larger than any, or more of them than a segment holds")?;
         let mut bytes = vec![0; length];
         decoder.read_exact(&mut bytes).map_err(told)?;
-        let position = Position(first.saturating_add(records.len() as u64));
+        let position = Position(entry.first.saturating_add(records.len() as u64));
         records.push(Record { position, appended_at_ms: at_ms, bytes: Bytes::from(bytes) });
     }
     if decoder.finish().is_empty() {
         Ok(())
     } else {
         Err("something stands behind its end".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A segment of so many records that have no bytes, which its manifest says has ten.
+    fn of_empty_records(count: usize) -> (Vec<u8>, SegmentEntry) {
+        let mut gathered = Gathered::begin(StreamId([1; 16]), 0, Hash::default());
+        let empty = Record { position: Position(0), appended_at_ms: 0, bytes: Bytes::new() };
+        (0..count).for_each(|_| gathered.push(9, Hash::default(), &empty));
+        let bytes = gathered.encode().unwrap();
+        let entry = gathered.entry(&bytes);
+        (bytes, entry)
+    }
+
+    #[test]
+    fn a_small_segment_costs_no_more_records_than_its_manifest_says() {
+        let (bytes, entry) = of_empty_records(1_000_000);
+        assert!(bytes.len() < 4_096, "{} bytes", bytes.len());
+        let (records, ended) = read(&bytes, &entry);
+        assert_eq!(
+            (records.len(), ended.unwrap_err().as_str()),
+            (10, "it holds more than 10 records")
+        );
+        let (bytes, entry) = of_empty_records(10);
+        let (records, ended) = read(&bytes, &entry);
+        assert_eq!((records.len(), ended), (10, Ok(())));
     }
 }

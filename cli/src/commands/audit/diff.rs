@@ -1,14 +1,15 @@
 //! `headwater audit diff`.
 
-use headwater_api::EntryBody;
+use headwater_api::{DifferenceBody, EntryBody};
 use headwater_audit::{Difference, diff};
 use headwater_schemas::Entry;
 
 use super::args::Diff;
 use super::point;
 use super::source::{Opened, failed};
+use crate::commands::preview;
 use crate::exit::Failure;
-use crate::output::{self, one_line, shown};
+use crate::output;
 
 pub(super) async fn run(args: Diff) -> Result<(), Failure> {
     let opened = args.source.open().await?;
@@ -29,35 +30,31 @@ async fn of(args: &Diff, opened: &Opened) -> Result<(), Failure> {
     changes.iter().filter(wanted).try_for_each(|it| if args.json { as_json(it) } else { text(it) })
 }
 
-/// A difference, for programs; values stand in it as they were put.
+/// As the API says it, with the namespace: here all of them are compared.
 #[derive(serde::Serialize)]
 struct Line<'a> {
     namespace: &'a str,
-    key: &'a str,
-    kind: &'static str,
-    old: Option<EntryBody>,
-    new: Option<EntryBody>,
+    #[serde(flatten)]
+    difference: DifferenceBody,
 }
 
 fn as_json(it: &Difference) -> Result<(), Failure> {
-    let kind = match (&it.old, &it.new) {
-        (None, _) => "added",
-        (_, None) => "removed",
-        _ => "changed",
-    };
-    let body = |entry: &Option<Entry>| {
-        entry.as_ref().map(|entry| EntryBody::new(&it.namespace, &it.key, entry.as_ref()))
-    };
-    let (namespace, key) = (it.namespace.as_str(), it.key.as_str());
-    output::json(&Line { namespace, key, kind, old: body(&it.old), new: body(&it.new) })
+    let (old, new) = bodies(it);
+    let difference = DifferenceBody::new(it.key.clone(), old, new);
+    output::json(&Line { namespace: it.namespace.as_str(), difference })
 }
 
 fn text(it: &Difference) -> Result<(), Failure> {
-    let line = |sign: char, entry: &Entry| {
-        let value = shown(&entry.content_type, &entry.value);
-        let name = one_line(&format!("{}/{}", it.namespace, it.key));
-        output::line(format_args!("{sign} {name}  {value}"))
+    let (old, new) = bodies(it);
+    if preview::is_same(old.as_ref(), new.as_ref()) {
+        return Ok(());
+    }
+    preview::changes([(old.as_ref(), new.as_ref())].into_iter())
+}
+
+fn bodies(it: &Difference) -> (Option<EntryBody>, Option<EntryBody>) {
+    let body = |entry: &Option<Entry>| {
+        entry.as_ref().map(|entry| EntryBody::new(&it.namespace, &it.key, entry.as_ref()))
     };
-    it.old.iter().try_for_each(|entry| line('-', entry))?;
-    it.new.iter().try_for_each(|entry| line('+', entry))
+    (body(&it.old), body(&it.new))
 }

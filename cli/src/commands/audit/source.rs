@@ -139,7 +139,7 @@ impl Opened {
 /// An audit's error as a command's.
 pub(super) fn failed(error: AuditError) -> Failure {
     match &error {
-        AuditError::Read(read) if read.is_retryable() => Failure::new(Exit::Unreachable, error),
+        error if error.is_retryable() => Failure::new(Exit::Unreachable, error),
         AuditError::Beyond { .. } => Failure::new(Exit::NotFound, error),
         AuditError::Broken(_) => Failure::failed(error)
             .hint("`headwater audit verify` says what is broken, and what is still proven"),
