@@ -99,6 +99,7 @@ const NAMED_ONLY_BY: &[(&str, &[&str])] = &[
     ("opentelemetry", &[CLI]),
     ("opentelemetry_sdk", &[CLI]),
     ("opentelemetry-otlp", &[CLI]),
+    ("opentelemetry-http", &[CLI]),
     ("opentelemetry-proto", &[TESTS]),
 ];
 
