@@ -329,6 +329,14 @@ async fn a_state_is_rebuilt_into_files_and_an_export_holds_the_records() {
         lines.lines().map(|it| serde_json::from_str(it).expect("JSON")).collect();
     assert!(lines.iter().any(|it| it["key"] == "db/3" && it["value"] == 11), "{lines:?}");
     assert_eq!(run(&["audit", "replay", "--at", "99", "--data", &data]).0, 4);
+    let diff = ["audit", "diff", "11", "12", "--data", &data];
+    let told = run(&diff).1;
+    assert!(
+        told.starts_with("--- app/db/") && told.contains("\n+11\n"),
+        "as `diff` shows it: {told}"
+    );
+    let (_, body) = json(&[&diff[..], &["--json"]].concat());
+    assert_eq!((&body["namespace"], &body["kind"]), (&"app".into(), &"changed".into()), "{body}");
     let export = ["audit", "export", "--format", "avro", "--out", &avro, "--data", &data];
     assert_eq!(run(&export).0, 0);
     let file = fs::File::open(&avro).expect("a file");
