@@ -43,6 +43,7 @@ pub mod http;
 pub mod load;
 pub mod probe;
 pub mod process;
+pub mod ran;
 pub mod s3;
 pub mod scrape;
 pub mod secure;

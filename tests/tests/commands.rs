@@ -5,66 +5,13 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use headwater_tests::process::{Headwater, binary};
+use headwater_tests::ran::Ran;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-
-/// What a command ended with.
-#[derive(Debug)]
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            out: text(output.stdout),
-            err: text(output.stderr),
-        }
-    }
-}
-
-impl Ran {
-    #[track_caller]
-    fn ends(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "{}{}", self.out, self.err);
-        self
-    }
-
-    #[track_caller]
-    fn says(self, text: &str) -> Self {
-        assert!(self.out.contains(text), "{text:?} is not in:\n{}{}", self.out, self.err);
-        self
-    }
-
-    /// The same of standard error.
-    #[track_caller]
-    fn tells(self, text: &str) -> Self {
-        assert!(self.err.contains(text), "{text:?} is not in:\n{}", self.err);
-        self
-    }
-
-    /// Every line of standard output as JSON.
-    #[track_caller]
-    fn lines(&self) -> Vec<Value> {
-        let line = |line| {
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {}", self.out))
-        };
-        self.out.lines().map(line).collect()
-    }
-
-    #[track_caller]
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {}", self.out))
-    }
-}
 
 /// A server with its user.
 struct Desk {
