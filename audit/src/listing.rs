@@ -65,10 +65,7 @@ impl Listing {
     fn wants_changes(&self, changes: &[Change]) -> bool {
         let (namespace, prefix) = (self.namespace.as_deref(), self.prefix.as_deref());
         (namespace.is_none() && prefix.is_none())
-            || changes.iter().any(|change| {
-                namespace.is_none_or(|wanted| change.namespace().as_str() == wanted)
-                    && prefix.is_none_or(|prefix| change.key().as_str().starts_with(prefix))
-            })
+            || changes.iter().any(|change| change.is_under(namespace, prefix.unwrap_or_default()))
     }
 
     /// Whether nothing behind this commit can be wanted.

@@ -136,6 +136,12 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether it is of a key that begins with `prefix`, in `namespace` if one is given.
+    pub fn is_under(&self, namespace: Option<&str>, prefix: &str) -> bool {
+        namespace.is_none_or(|wanted| self.namespace().as_str() == wanted)
+            && self.key().as_str().starts_with(prefix)
+    }
+
     /// The namespace of the changed key.
     pub fn namespace(&self) -> &Namespace {
         match self {

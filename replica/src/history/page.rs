@@ -50,8 +50,7 @@ impl CommitsQuery {
     }
 
     fn touches(&self, change: &Change) -> bool {
-        self.namespace.as_ref().is_none_or(|wanted| wanted == change.namespace())
-            && change.key().as_str().starts_with(&self.prefix)
+        change.is_under(self.namespace.as_ref().map(Namespace::as_str), &self.prefix)
     }
 
     /// What is left of the question when everything to `scanned_to` was looked at; none when that was all.
