@@ -56,11 +56,12 @@ async fn model(stand: &Stand) -> Model {
 
 impl Desk {
     async fn json(&self, target: &str) -> Value {
-        self.ask(Ask::get(target.replace("NS", &self.namespace))).await.is(200).json()
+        self.told(target).await.is(200).json()
     }
 
+    /// Asks for `target`, in which `~` stands for the namespace: a cursor may hold any letters, but no `~`.
     async fn told(&self, target: &str) -> Answer {
-        self.ask(Ask::get(target.replace("NS", &self.namespace))).await
+        self.ask(Ask::get(target.replace('~', &self.namespace))).await
     }
 
     /// Puts 1, puts 2, deletes, puts 4: the four revisions.
@@ -122,14 +123,14 @@ on_both_logs! {
         let _ = desk.ask(Ask::delete(desk.path("k3"))).await.is(200);
         let (mut seen, mut next) = (Vec::new(), Some(String::new()));
         while let Some(cursor) = next {
-            let page = desk.json(&format!("/v1/config/NS?at={then}&limit=2&cursor={cursor}")).await;
+            let page = desk.json(&format!("/v1/config/~?at={then}&limit=2&cursor={cursor}")).await;
             assert_eq!(page["revision"], then);
             seen.extend(page["entries"].as_array().unwrap().iter().map(|entry| entry["value"].clone()));
             next = page["next"].as_str().map(str::to_owned);
             desk.put("k0", "100").await;
         }
         assert_eq!(seen, (0..5).map(|n| json!(n)).collect::<Vec<_>>());
-        let listed = desk.told(&format!("/v1/config/NS?at={then}")).await.is(200);
+        let listed = desk.told(&format!("/v1/config/~?at={then}")).await.is(200);
         let again = Ask::get(format!("/v1/config/{}?at={then}", desk.namespace)).header("If-None-Match", listed.header("etag"));
         let _ = desk.ask(again).await.is(304);
     }
@@ -137,17 +138,17 @@ on_both_logs! {
     async fn the_history_of_a_key_tells_each_version_newest_first(log) {
         let desk = Desk::on(log);
         let [one, two, gone, four] = desk.story().await;
-        let page = desk.json("/v1/history/NS/k").await;
+        let page = desk.json("/v1/history/~/k").await;
         assert_eq!(numbers(&page, "versions"), [four, gone, two, one]);
         let ops: Vec<_> = page["versions"].as_array().unwrap().iter().map(|version| version["op"].clone()).collect();
         assert_eq!(ops, ["put", "delete", "put", "put"].map(|op| json!(op)));
         let (newest, deletion) = (&page["versions"][0], &page["versions"][1]);
         assert_eq!((&newest["value"], &newest["version"], &newest["actor"]), (&json!(4), &json!(1), &json!("anonymous")));
         assert!(deletion.get("value").is_none() && deletion.get("version").is_none(), "{deletion}");
-        let first = desk.json("/v1/history/NS/k?limit=3").await;
-        let rest = format!("/v1/history/NS/k?limit=3&cursor={}", first["next"].as_str().unwrap());
+        let first = desk.json("/v1/history/~/k?limit=3").await;
+        let rest = format!("/v1/history/~/k?limit=3&cursor={}", first["next"].as_str().unwrap());
         assert_eq!(numbers(&desk.json(&rest).await, "versions"), [one]);
-        desk.told("/v1/history/NS/never").await.is_problem(404, "key_not_found");
+        desk.told("/v1/history/~/never").await.is_problem(404, "key_not_found");
         desk.told("/v1/history/_schemas/k").await.is_problem(403, "reserved_namespace");
     }
 
@@ -157,15 +158,15 @@ on_both_logs! {
         for (from, to, kind) in [
             (one, two, "changed"), (two, gone, "removed"), (gone, two, "added"), (gone, four, "added"), (0, one, "added"),
         ] {
-            let page = desk.json(&format!("/v1/diff/NS?from={from}&to={to}")).await;
+            let page = desk.json(&format!("/v1/diff/~?from={from}&to={to}")).await;
             assert_eq!((&page["from"], &page["to"], &page["next"]), (&json!(from), &json!(to), &Value::Null));
             assert_eq!((&page["changes"][0]["key"], &page["changes"][0]["kind"]), (&json!("k"), &json!(kind)), "{from} {to}");
         }
-        let since = desk.json(&format!("/v1/diff/NS?from={two}")).await;
+        let since = desk.json(&format!("/v1/diff/~?from={two}")).await;
         assert_eq!((&since["changes"][0]["old"]["value"], &since["changes"][0]["new"]["value"]), (&json!(2), &json!(4)));
-        assert_eq!(desk.json(&format!("/v1/diff/NS?from={four}")).await["changes"], json!([]));
-        desk.told("/v1/diff/NS").await.is_problem(400, "invalid_request");
-        desk.told("/v1/diff/NS?from=18446744073709551615").await.is_problem(404, "revision_in_future");
+        assert_eq!(desk.json(&format!("/v1/diff/~?from={four}")).await["changes"], json!([]));
+        desk.told("/v1/diff/~").await.is_problem(400, "invalid_request");
+        desk.told("/v1/diff/~?from=18446744073709551615").await.is_problem(404, "revision_in_future");
     }
 
     async fn commits_are_filtered_by_every_parameter_in_either_order(log) {
@@ -183,7 +184,7 @@ on_both_logs! {
         ] {
             let (mut found, mut next) = (Vec::new(), Some(String::new()));
             while let Some(cursor) = next {
-                let page = desk.json(&format!("/v1/commits?namespace=NS{query}&limit=2&cursor={cursor}")).await;
+                let page = desk.json(&format!("/v1/commits?namespace=~{query}&limit=2&cursor={cursor}")).await;
                 found.extend(numbers(&page, "commits"));
                 next = page["next"].as_str().map(str::to_owned);
             }
@@ -215,8 +216,8 @@ on_both_logs! {
         let revision = desk.put("k", "1").await;
         let (here, other) = (desk.stand.status().await.stream_id, "0123456789abcdef0123456789abcdef");
         for target in [
-            format!("/v1/config/NS/k?at={revision}"), format!("/v1/config/NS?at={revision}"), "/v1/history/NS/k?limit=1".into(),
-            format!("/v1/diff/NS?from={revision}"), "/v1/commits?limit=1".into(), format!("/v1/commits/{revision}?"),
+            format!("/v1/config/~/k?at={revision}"), format!("/v1/config/~?at={revision}"), "/v1/history/~/k?limit=1".into(),
+            format!("/v1/diff/~?from={revision}"), "/v1/commits?limit=1".into(), format!("/v1/commits/{revision}?"),
         ] {
             let _ = desk.told(&format!("{target}&stream={here}")).await.is(200);
             desk.told(&format!("{target}&stream={other}")).await.is_problem(409, "wrong_stream");
