@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -13,6 +14,7 @@ use crate::commands::edit::Edit;
 use crate::commands::export::Export;
 use crate::commands::history::History;
 use crate::commands::image::Image;
+use crate::commands::import::Form;
 use crate::commands::manual::{Completions, Man};
 use crate::commands::rollback::Rollback;
 use crate::commands::watch::Watch;
@@ -181,7 +183,7 @@ It writes nothing to the log without --write. A check that failed makes the exit
 pub(crate) struct Doctor {
     /// A server to check; repeatable. They are also compared with each other [default: http://127.0.0.1:7070, unless
     /// --kafka is given]
-    #[arg(long = "server", env = "HEADWATER_SERVER", value_name = "URL", value_delimiter = ',')]
+    #[arg(long = "server", env = "HEADWATER_SERVER", value_name = "URL", value_delimiter = ',', value_parser = server)]
     pub(crate) servers: Vec<String>,
     /// Try on Kafka whether this client may write: appends a marker, some bytes that are no commit and that no reader
     /// counts, and reads it back
@@ -227,7 +229,7 @@ pub(crate) struct TopicArgs {
     #[command(flatten)]
     pub(crate) kafka: KafkaFlags,
     /// Take the state from a server's image instead of folding the whole log
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = server)]
     pub(crate) server: Option<String>,
     /// Repair in the wire format of this registry of schemas; without it, as the table is written
     #[arg(long, env = "HEADWATER_SCHEMA_REGISTRY", value_name = "URL")]
@@ -237,15 +239,27 @@ pub(crate) struct TopicArgs {
     pub(crate) json: bool,
 }
 
+/// A server as it is typed: `localhost:7070` means http.
+pub(crate) fn address(typed: &str) -> String {
+    let is_whole = typed.is_empty() || typed.contains("://");
+    if is_whole { typed.to_owned() } else { format!("http://{typed}") }
+}
+
+/// [`address`] as a parser of flags. What is no server is told when it is used.
+fn server(typed: &str) -> Result<String, Infallible> {
+    Ok(address(typed))
+}
+
 /// Which server, and how to print.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Remote {
-    /// The server
+    /// The server; http:// may be left out
     #[arg(
         long,
         env = "HEADWATER_SERVER",
         value_name = "URL",
-        default_value = "http://127.0.0.1:7070"
+        default_value = "http://127.0.0.1:7070",
+        value_parser = server
     )]
     pub(crate) server: String,
     /// Print JSON, for programs
@@ -366,8 +380,11 @@ pub(crate) struct List {
 pub(crate) struct Import {
     /// The namespace that gets the keys
     pub(crate) namespace: Namespace,
-    /// A JSON file with one object, a file with an entry a line (.ndjson), or a directory
+    /// A JSON file with one object, a file with an entry a line (.ndjson), or a directory; - reads standard input
     pub(crate) path: PathBuf,
+    /// What the file holds [default: ndjson where its name ends in .ndjson or .jsonl, else json]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<Form>,
     /// Delete the namespace's keys that are not in the import
     #[arg(long)]
     pub(crate) prune: bool,
@@ -389,9 +406,15 @@ An .ndjson or .jsonl file: every line is an entry, with its key, type and value,
 A directory: every file becomes a key, its path below the directory; names that start with a dot are left out. A tree that \
 `headwater export` wrote says itself which key and type a file has.
 
-What is imported is split into commits of at most 1,000 changes and 512 KiB: each is atomic, and a failed import can \
-simply be run again. Keys that are not in the import stay as they are, unless --prune is given: then they are deleted in the \
-same commits, and one that somebody changes meanwhile is not. Look first: --prune --dry-run.";
+Only what differs is written: a key that has the same bytes and type already stays as it is, and an import that is run \
+again writes nothing. The rest is split into commits of at most 1,000 changes and 512 KiB: each is atomic, and a failed \
+import can simply be run again. Keys that are not in the import stay, too, unless --prune is given: then they are deleted in \
+the same commits, and one that somebody changes meanwhile is not. Look first: --prune --dry-run. An import of {} with \
+--prune empties the namespace; a file or directory that holds nothing at all is taken for a mistake.
+
+Examples:
+  headwater import llm.models models.json --dry-run
+  headwater export payments.prod --format ndjson | headwater import payments.test - --format ndjson";
 
 #[cfg(test)]
 mod tests {

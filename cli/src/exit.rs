@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use headwater_api::{Code, Problem};
 use headwater_client::ClientError;
 
+use crate::refused;
+
 /// What `--help` says of exit codes.
 pub(crate) const HELP: &str = "\
 Exit codes:
@@ -21,6 +23,7 @@ Exit codes:
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     Failed = 1,
+    Usage = 2,
     Unreachable = 3,
     NotFound = 4,
     Precondition = 5,
@@ -45,10 +48,20 @@ impl Failure {
         Self::new(Exit::Failed, message)
     }
 
+    /// The command line is wrong in a way that only shows when it runs.
+    pub(crate) fn usage(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
     /// The same with what to do next, unless something better is known already.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint.get_or_insert_with(|| hint.into());
         self
+    }
+
+    /// The same with what to do next where a precondition does not hold.
+    pub(crate) fn at_precondition(self, hint: &str) -> Self {
+        if self.exit == Exit::Precondition { self.hint(hint) } else { self }
     }
 
     /// The same, said to have happened while doing something.
@@ -86,8 +99,8 @@ impl From<ClientError> for Failure {
 
 impl From<Problem> for Failure {
     fn from(problem: Problem) -> Self {
-        let failure = Self::new(exit_of(problem.code), &problem.detail);
-        match hint_of(&problem) {
+        let failure = Self::new(exit_of(problem.code), refused::message(&problem));
+        match refused::hint(&problem) {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
@@ -109,26 +122,6 @@ fn exit_of(code: Code) -> Exit {
         | Code::RevisionNotReached
         | Code::ShuttingDown => Exit::Unreachable,
         _ => Exit::Failed,
-    }
-}
-
-fn hint_of(problem: &Problem) -> Option<String> {
-    match problem.code {
-        Code::InvalidJson => Some(
-            "quote text as JSON ('\"text\"'), or say what it is: --content-type text/plain"
-                .to_owned(),
-        ),
-        Code::Conflict => {
-            let failures = problem.failures();
-            let lines = failures.iter().map(|failure| {
-                format!(
-                    "{}/{} is at revision {}",
-                    failure.namespace, failure.key, failure.current_revision
-                )
-            });
-            Some(lines.collect::<Vec<_>>().join("\n"))
-        }
-        _ => None,
     }
 }
 

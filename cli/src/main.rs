@@ -7,12 +7,14 @@ mod exit;
 mod file_output;
 mod filetype;
 mod framing;
+mod input;
 mod kafka;
 mod logging;
 mod metrics;
 mod output;
 mod pretty;
 mod recorder;
+mod refused;
 mod serve;
 mod settings;
 mod signals;
@@ -38,7 +40,7 @@ fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("headwater: {failure}");
+            output::note(format_args!("headwater: {failure}"));
             failure.code()
         }
     }

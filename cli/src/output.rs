@@ -1,7 +1,7 @@
 //! Tables for people, JSON for programs.
 
 use std::fmt::Display;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Table};
@@ -61,13 +61,56 @@ pub(crate) fn beside(text: &str) -> Result<(), Failure> {
     written.map_err(|error| Failure::failed(format_args!("standard error: {error}")))
 }
 
-/// A question whose answer is yes or, for anything else and the end of input, no.
-pub(crate) fn confirmed(question: &str) -> Result<bool, Failure> {
+/// A line beside what programs read, which nobody misses where it cannot be written.
+pub(crate) fn note(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// How many of them, in words.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// More than any answer to a question.
+const ANSWER_BYTES: u64 = 1_024;
+
+/// A question whose answer is yes or, for anything else, no.
+///
+/// # Errors
+/// A usage error where standard input is no terminal and ends without an answer.
+///
+/// # Cancel safety
+/// A cancelled question takes no answer; a thread still waits for it.
+pub(crate) async fn confirmed(question: &str) -> Result<bool, Failure> {
     beside(&format!("{question} [y/N] "))?;
-    let mut answer = String::new();
-    let read = io::stdin().lock().read_line(&mut answer);
-    read.map_err(|error| Failure::failed(format_args!("standard input: {error}")))?;
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        io::stdin().lock().take(ANSWER_BYTES).read_line(&mut answer).map(|_| answer)
+    });
+    let answer = answer.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    let answer =
+        answer.map_err(|error| Failure::failed(format_args!("standard input: {error}")))?;
+    if answer.is_empty() {
+        note("");
+        return if io::stdin().is_terminal() { Ok(false) } else { Err(nobody_to_ask()) };
+    }
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// Why a question is not asked, or has no answer.
+pub(crate) fn nobody_to_ask() -> Failure {
+    Failure::usage("nobody is there to ask: standard input is no terminal and holds no answer")
+        .hint("--yes does it without asking")
+}
+
+/// Whether a question can be answered: by a person, or by what is piped in. A device such as `/dev/null` cannot.
+pub(crate) fn has_somebody_to_ask() -> bool {
+    let stdin = io::stdin();
+    let is_device = || {
+        let stat = rustix::fs::fstat(&stdin);
+        stat.is_ok_and(|stat| rustix::fs::FileType::from_raw_mode(stat.st_mode).is_char_device())
+    };
+    stdin.is_terminal() || !is_device()
 }
 
 /// One line of text.

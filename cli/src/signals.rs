@@ -1,8 +1,11 @@
-//! The signals that end a server.
+//! The signals that end a server, and a command that has something to say first.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The name of Ctrl-C.
+pub(crate) const INTERRUPT: &str = "SIGINT";
 
 /// Ctrl-C and SIGTERM.
 pub(crate) struct Signals {
@@ -22,7 +25,7 @@ impl Signals {
     /// Waits for the next one and says its name.
     pub(crate) async fn next(&mut self) -> &'static str {
         tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.interrupt.recv() => INTERRUPT,
             _ = self.terminate.recv() => "SIGTERM",
         }
     }

@@ -198,7 +198,7 @@ fn on_a_terminal_a_rollback_is_shown_in_colours_and_asked_about_first() {
     desk.put("k", "2");
     let back = ["rollback", "demo", "--to", "1", "-m", "back"];
     let declined = typed(&desk, &back, "n\n", &[]).ends(0).says("\u{1b}[32m+1\u{1b}[0m");
-    declined.says("Take 1 keys back to revision 1?").says("nothing was changed");
+    declined.says("Take 1 key back to revision 1?").says("nothing was changed");
     assert_eq!(desk.value("k"), "2");
     let agreed = typed(&desk, &back, "y\n", &[("NO_COLOR", "1")]).ends(0);
     assert!(!agreed.out.contains('\u{1b}'), "{}", agreed.out);
@@ -226,7 +226,7 @@ fn a_change_set_from_a_file_or_standard_input_is_applied_whole_or_not_at_all() {
     desk.run(&["commit", "-f", &file, "--dry-run", "--json"]).ends(5).json();
     let json =
         r#"{"changes": [{"namespace": "demo", "key": "pool", "put": {"value": {"x":  1.50}}}]}"#;
-    desk.fed(&["commit", "-f", "-"], json).ends(0).says("1 changes at revision 2");
+    desk.fed(&["commit", "-f", "-"], json).ends(0).says("1 change at revision 2");
     assert_eq!(desk.value("pool"), "{\"x\":  1.50}", "JSON keeps its bytes");
     desk.fed(&["commit", "-f", "-"], "changes: []\nreasn: x\n").ends(1);
     desk.run(&["commit", "-f", "/nonexistent"]).ends(1);
@@ -260,15 +260,17 @@ fn a_text_outlives_an_editor_that_fails_and_a_question_that_nobody_can_answer_or
     assert_eq!(left(failing.path()), ["2\n"]);
     ran.tells(failing.path().to_str().unwrap());
     let closed = tempfile::tempdir().unwrap();
-    let ran = desk.edit(closed.path(), "echo 3 > \"$1\"", &["k"], "").ends(0);
+    let ran = desk.edit(closed.path(), "echo 3 > \"$1\"", &["k"], "").ends(2);
     assert_eq!(left(closed.path()), ["3\n"]);
-    ran.says(closed.path().to_str().unwrap());
+    ran.tells(closed.path().to_str().unwrap()).tells("--yes");
     // Standard input that cannot be read, and output that nobody takes.
     for full in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let mut command = desk.command(&["edit", "demo", "k"]);
         command.env("EDITOR", "echo 4 >").env("TMPDIR", dir.path());
         if full {
+            fs::write(dir.path().join("answer"), "n\n").unwrap();
+            command.stdin(fs::File::open(dir.path().join("answer")).unwrap());
             command.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
         } else {
             command.stdin(fs::File::open(dir.path()).unwrap());
@@ -372,11 +374,11 @@ fn a_pruning_import_lists_first_and_deletes_only_what_is_not_there() {
     let import = ["import", "demo", &file, "--prune"];
     let dry = desk.run(&[&import[..], &["--dry-run"]].concat()).ends(0);
     dry.says("would delete old\nwould delete older")
-        .says("would add 1 keys, change 0, delete 2 and set 1");
+        .says("would add 1 key, change 0, delete 2 and leave 1 unchanged, in 1 commit");
     let dry = desk.run(&[&import[..], &["--dry-run", "--json"]].concat()).ends(0).json();
     assert_eq!(dry["removed"], json!(["old", "older"]));
     assert_eq!(desk.revision(), 3, "nothing was written");
-    desk.run(&import).ends(0).says("imported 2 keys").says("deleted 2");
+    desk.run(&import).ends(0).says("imported 1 key ").says("deleted 2").says("1 unchanged");
     assert_eq!(desk.revision(), 4, "one commit");
     let keys: Vec<_> = held(&desk, "demo").into_iter().map(|(key, ..)| key).collect();
     assert_eq!(keys, ["kept", "new"]);

@@ -31,6 +31,9 @@ Examples:
   headwater commit -f sale.yaml -m 'sale on Friday'
   generate | headwater commit -f -";
 
+const CONFLICT: &str = "read them again (`headwater get NAMESPACE KEY --json` says mod_revision), mend expect, expects or \
+base_revision in the file, and run it again";
+
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Commit {
@@ -58,13 +61,16 @@ pub(super) async fn run(args: Commit) -> Result<(), Failure> {
     let how = write::write(Provenance::default(), If::Anything, args.idempotency_key);
     if args.dry_run {
         let shown = client.dry_run(&request, &how).await?;
-        return preview::told(&shown, args.remote.json);
+        let told = preview::told(&shown, args.remote.json);
+        return told.map_err(|failure| failure.at_precondition(CONFLICT));
     }
-    let done = client.commit(&request, &how).await.map_err(|error| write::failed(&how, error))?;
+    let done = client.commit(&request, &how).await;
+    let done = done.map_err(|error| write::failed(&how, error).at_precondition(CONFLICT))?;
     if args.remote.json {
         return output::json(&done.receipt);
     }
-    let (count, revision) = (done.receipt.changes.len(), done.receipt.revision);
+    let changes = output::count(done.receipt.changes.len(), "change");
+    let revision = done.receipt.revision;
     let replayed = if done.replayed { " (done before)" } else { "" };
-    output::line(format_args!("{count} changes at revision {revision}{replayed}"))
+    output::line(format_args!("{changes} at revision {revision}{replayed}"))
 }

@@ -11,6 +11,7 @@ pub(super) async fn run(args: Delete) -> Result<(), Failure> {
     let condition = args.if_revision.map_or(If::Anything, If::Revision);
     let how = write::write(args.provenance, condition, args.idempotency_key);
     let written = client.delete(&args.namespace, &args.key, &how).await;
-    let written = written.map_err(|error| write::failed(&how, error))?;
+    let written =
+        written.map_err(|error| write::refused(&how, &args.namespace, &args.key, error))?;
     write::told(&written, "deleted", args.remote.json)
 }

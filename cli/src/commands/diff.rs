@@ -54,7 +54,12 @@ pub(super) async fn run(args: Diff) -> Result<(), Failure> {
         cursor = page.next;
         if cursor.is_none() {
             if !args.remote.json {
-                eprintln!("{count} keys differ from revision {} to {}", page.from, page.to);
+                let differ = if count == 1 {
+                    "1 key differs".to_owned()
+                } else {
+                    format!("{count} keys differ")
+                };
+                output::note(format_args!("{differ} from revision {} to {}", page.from, page.to));
             }
             return Ok(());
         }

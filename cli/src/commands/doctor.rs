@@ -44,7 +44,7 @@ fn clients(servers: &[String], has_kafka: bool) -> Result<Vec<Client>, Failure> 
     let default = (servers.is_empty() && !has_kafka).then(|| SERVER.to_owned());
     let build = |url: &String| {
         let built = Client::builder().server(url.as_str()).call_timeout(PATIENCE).build();
-        built.map_err(|error| Failure::failed(format_args!("--server {url}: {error}")))
+        built.map_err(|error| Failure::usage(format_args!("--server: {error}")))
     };
     servers.iter().chain(&default).map(build).collect()
 }

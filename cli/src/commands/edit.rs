@@ -3,7 +3,7 @@
 mod editor;
 
 use clap::Args;
-use headwater_api::{DEFAULT_MEDIA_TYPE, paths};
+use headwater_api::DEFAULT_MEDIA_TYPE;
 use headwater_client::{Client, If, Raw, Read, Written};
 use headwater_schemas::{Key, Namespace};
 
@@ -11,12 +11,14 @@ use crate::args::{Provenance, Remote};
 use crate::commands::{connect, write};
 use crate::exit::{Exit, Failure};
 use crate::output;
+use crate::signals::Signals;
 use crate::unified::{Side, unified};
 use editor::Draft;
 
 const NOTES: &str = "\
 The editor is $VISUAL, else $EDITOR, else vi. What changed is shown and asked about; it is written only if the key was \
-not changed meanwhile. What is not written stays in its file, whose name is told, however that came. A key that is absent is created.
+not changed meanwhile. What is not written stays in its file, whose name is told, however that came. A key that is absent is created. Where \
+nobody can answer, say --yes. With --json the receipt is printed; where nothing was written, its commit_id is null.
 
 Example:
   EDITOR='code --wait' headwater edit payments.prod db/pool -m 'more traffic'";
@@ -48,24 +50,35 @@ enum Done {
 }
 
 pub(super) async fn run(args: Edit) -> Result<(), Failure> {
+    if !args.yes && !output::has_somebody_to_ask() {
+        return Err(output::nobody_to_ask());
+    }
+    // A Ctrl-C in the editor is the editor's, and one at the question loses no text.
+    let mut signals = Signals::listen().map_err(Failure::failed)?;
     let client = connect(&args.remote)?;
     let held = client.get_raw(&args.namespace, &args.key, &Read::default()).await?;
     let old = held.as_ref().map_or(&b""[..], |raw| &raw.value);
+    let revision = held.as_ref().map(|raw| raw.mod_revision);
     let draft = Draft::open(&args.key, &content_type(&args, held.as_ref()), old)?;
-    match edited(&args, &client, held.as_ref(), &draft).await {
+    match edited(&args, &client, held.as_ref(), &draft, &mut signals).await {
         Ok(Done::Written(written)) => {
             draft.discard();
             write::told(&written, if written.created { "created" } else { "set" }, args.remote.json)
         }
         Ok(Done::Unchanged) => {
             draft.discard();
-            output::line("nothing was changed")
+            write::nothing(revision, "nothing was changed", args.remote.json)
         }
         Ok(Done::Declined) => {
-            let path = draft.path().display();
-            output::line(format_args!("nothing was written; your text is in {path}"))
+            let told = format!("nothing was written; your text is in {}", draft.path().display());
+            if args.remote.json {
+                output::note(&told);
+            }
+            write::nothing(revision, &told, args.remote.json)
                 .map_err(|failure| kept(&failure, &args, &draft))
         }
+        // An editor that took the file away left no text in it.
+        Err(failure) if !draft.path().exists() => Err(failure),
         Err(failure) if draft.is(old) => {
             draft.discard();
             Err(failure)
@@ -80,21 +93,29 @@ async fn edited(
     client: &Client,
     held: Option<&Raw>,
     draft: &Draft,
+    signals: &mut Signals,
 ) -> Result<Done, Failure> {
     let old = held.map_or(&b""[..], |raw| &raw.value);
     let content_type = content_type(args, held);
-    let edited = draft.edit(old)?;
+    let edited = draft.edit(old, signals).await?;
     if edited == old && held.is_none_or(|raw| raw.content_type == content_type) {
         return Ok(Done::Unchanged);
     }
     show(args, held, &content_type, &edited)?;
-    if !args.yes && !output::confirmed("Write this?")? {
+    if !args.yes && !agreed(signals).await? {
         return Ok(Done::Declined);
     }
     let condition = held.map_or(If::Absent, |raw| If::Revision(raw.mod_revision));
     let how = write::write(args.provenance.clone(), condition, None);
     let done = client.put(&args.namespace, &args.key, &content_type, edited, &how).await;
-    done.map(Done::Written).map_err(|error| write::failed(&how, error))
+    done.map(Done::Written).map_err(write::outcome)
+}
+
+async fn agreed(signals: &mut Signals) -> Result<bool, Failure> {
+    tokio::select! {
+        name = signals.next() => Err(Failure::failed(format_args!("ended by {name}; nothing was written"))),
+        answer = output::confirmed("Write this?") => answer,
+    }
 }
 
 fn content_type(args: &Edit, held: Option<&Raw>) -> String {
@@ -118,12 +139,12 @@ fn show(args: &Edit, held: Option<&Raw>, content_type: &str, edited: &[u8]) -> R
 fn kept(failure: &Failure, args: &Edit, draft: &Draft) -> Failure {
     let (Edit { namespace, key, .. }, file) = (args, draft.path().display());
     let kept = Failure::new(failure.exit(), format_args!("{failure}\nyour text is in {file}"));
-    if failure.exit() != Exit::Precondition {
-        return kept;
+    let there = format!("what is there now (`headwater get {namespace} {key}`)");
+    match failure.exit() {
+        Exit::Precondition => kept.hint(format!(
+            "compare it with {there}, then `headwater put {namespace} {key} @{file}`"
+        )),
+        Exit::Unknown => kept.hint(format!("{there} says whether it was written")),
+        _ => kept,
     }
-    kept.hint(format!(
-        "compare it with what is there now (`headwater get {namespace} {key}`, {}), then `headwater put {namespace} {key} \
-         @{file}`",
-        paths::config(namespace, key)
-    ))
 }

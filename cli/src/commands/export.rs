@@ -19,16 +19,20 @@ use crate::output;
 const NOTES: &str = "\
 Formats:
   json    one JSON object of keys and values; only for namespaces whose values are all application/json
-  ndjson  an entry a line as the API gives it, every type
+  ndjson  an entry a line as `headwater list --json` prints it, every type
   tree    a directory with a file for each key, and .headwater.json, which says what key and type each file has
 
 `headwater import` reads all three, and every byte of the last two (json leaves out white space around a value). All of \
-an export is of one revision.
+an export is of one revision. With --json its report (entries, revision, hash) is JSON, on standard error where the export itself goes to \
+standard output.
 
 Examples:
   headwater export payments.prod > payments.json
   headwater export payments.prod --format tree -o payments/ --at 2026-11-22T08:15:00Z
   headwater export payments.prod --format ndjson | gzip > payments.ndjson.gz";
+
+/// Entries asked for at once.
+const PAGE: usize = 1_000;
 
 /// In which form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -90,11 +94,15 @@ pub(super) async fn run(args: Export) -> Result<(), Failure> {
         (Form::Tree, Some(dir)) => Box::new(tree::Tree::begin(&args.namespace, dir)?),
         (form, path) => Box::new(file::File::begin(form, path.as_deref())?),
     };
-    let query = ListQuery { prefix: args.prefix.clone(), at: args.at, ..ListQuery::default() };
+    let (prefix, limit) = (args.prefix.clone(), Some(PAGE));
+    let query = ListQuery { prefix, at: args.at, limit, ..ListQuery::default() };
     let mut pages = client.pages(&args.namespace, &query);
     let mut report = Report::default();
     while let Some(page) = pages.next().await? {
         let ListBody { revision, hash, entries, .. } = page;
+        if args.form == Form::Json {
+            entries.iter().try_for_each(file::has_place)?;
+        }
         report = Report { entries: report.entries + entries.len(), revision, hash };
         for entry in entries {
             sink.take(exact(&client, entry, revision).await?)?;
@@ -105,15 +113,19 @@ pub(super) async fn run(args: Export) -> Result<(), Failure> {
 }
 
 fn told(args: &Export, report: &Report) -> Result<(), Failure> {
-    let Report { entries, revision, .. } = report;
+    let (keys, revision) = (output::count(report.entries, "key"), report.revision);
     match &args.output {
         Some(_) if args.remote.json => output::json(report),
         Some(path) => {
             let path = path.display();
-            output::line(format_args!("{entries} keys at revision {revision} are in {path}"))
+            output::line(format_args!("{path}: {keys} at revision {revision}"))
+        }
+        None if args.remote.json => {
+            output::note(output::one_line_of_json(report).map_err(Failure::failed)?);
+            Ok(())
         }
         None => {
-            eprintln!("{entries} keys at revision {revision}");
+            output::note(format_args!("{keys} at revision {revision}"));
             Ok(())
         }
     }

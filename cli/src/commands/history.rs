@@ -1,5 +1,7 @@
 //! `headwater history`: every version of a key, newest first.
 
+use std::num::NonZeroUsize;
+
 use clap::Args;
 use headwater_api::{HistoryBody, Op, VersionBody};
 use headwater_schemas::{Key, Namespace};
@@ -20,7 +22,7 @@ pub(crate) struct History {
     key: Key,
     /// The newest so many [default: all]
     #[arg(long, short = 'n', value_name = "N")]
-    limit: Option<usize>,
+    limit: Option<NonZeroUsize>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -28,7 +30,7 @@ pub(crate) struct History {
 pub(super) async fn run(args: History) -> Result<(), Failure> {
     let client = connect(&args.remote)?;
     let mut rows = Rows::new(["REVISION", "WHEN", "BY", "WHAT", "VALUE", "WHY"]);
-    let mut left = args.limit.unwrap_or(usize::MAX);
+    let mut left = args.limit.map_or(usize::MAX, NonZeroUsize::get);
     let mut cursor = None;
     while left > 0 {
         let limit = Some(left.min(PAGE));

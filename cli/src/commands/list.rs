@@ -40,8 +40,8 @@ async fn entries(client: &Client, namespace: &Namespace, args: &List) -> Result<
     }
     if !args.remote.json {
         rows.print()?;
-        let keys = if count == 1 { "key" } else { "keys" };
-        eprintln!("{count} {keys} in {namespace} at revision {revision}");
+        let keys = output::count(count, "key");
+        output::note(format_args!("{keys} in {namespace} at revision {revision}"));
     }
     Ok(())
 }

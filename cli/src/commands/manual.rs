@@ -12,6 +12,8 @@ use crate::exit::Failure;
 use crate::output;
 
 const INSTALL: &str = "\
+It prints a script for the shell, and takes no --json.
+
 Where they go:
   bash  headwater completions bash > ~/.local/share/bash-completion/completions/headwater
   zsh   headwater completions zsh  > ~/.zfunc/_headwater        (with fpath+=~/.zfunc before compinit)
@@ -37,6 +39,9 @@ pub(crate) struct Completions {
 pub(crate) struct Man {
     /// Which directory the pages are put into, headwater.1 and one for each command
     dir: PathBuf,
+    /// Print JSON, for programs
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn completions(args: &Completions) -> Result<(), Failure> {
@@ -54,5 +59,8 @@ pub(super) fn man(args: &Man) -> Result<(), Failure> {
     let about = |error| Failure::failed(format_args!("{}: {error}", args.dir.display()));
     fs::create_dir_all(&args.dir).map_err(about)?;
     clap_mangen::generate_to(Cli::command(), &args.dir).map_err(about)?;
+    if args.json {
+        return output::json(&serde_json::json!({ "dir": args.dir }));
+    }
     output::line(format_args!("the pages are in {}; `man -l {0}/headwater.1`", args.dir.display()))
 }

@@ -10,7 +10,7 @@ pub(crate) mod export;
 mod get;
 pub(crate) mod history;
 pub(crate) mod image;
-mod import;
+pub(crate) mod import;
 mod list;
 pub(crate) mod manual;
 mod newcomer;
@@ -60,5 +60,5 @@ pub(crate) async fn run(command: Option<Command>) -> Result<(), Failure> {
 /// A client of the server that was named.
 fn connect(remote: &Remote) -> Result<Client, Failure> {
     let built = Client::builder().server(remote.server.as_str()).build();
-    built.map_err(|error| Failure::failed(format_args!("--server {}: {error}", remote.server)))
+    built.map_err(|error| Failure::usage(format_args!("--server: {error}")))
 }

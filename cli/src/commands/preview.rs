@@ -1,21 +1,20 @@
 //! What a dry run found, as diffs for a person.
 
-use headwater_api::{At, DryRunBody, EntryBody};
+use headwater_api::{At, DryRunBody, EntryBody, PreviewBody};
 use headwater_client::{Client, ListQuery};
 use headwater_schemas::Namespace;
 
 use crate::exit::{Exit, Failure};
-use crate::{output, unified};
+use crate::{output, refused, unified};
 
 /// Prints what would change. A dry run that would fail ends as the write would.
 pub(super) fn told(shown: &DryRunBody, json: bool) -> Result<(), Failure> {
     if json {
         output::json(shown)?;
     } else {
-        changes(shown.changes.iter().map(|it| (it.old.as_ref(), it.new.as_ref())))?;
-        let count = shown.changes.len();
-        let noun = if count == 1 { "key" } else { "keys" };
-        eprintln!("would change {count} {noun} after revision {}", shown.revision);
+        output::print(diffs(shown, output::colours()).as_bytes())?;
+        let keys = output::count(shown.changes.len(), "key");
+        output::note(format_args!("would change {keys} after revision {}", shown.revision));
     }
     judged(shown)
 }
@@ -25,11 +24,8 @@ pub(super) fn judged(shown: &DryRunBody) -> Result<(), Failure> {
     if shown.would_succeed {
         return Ok(());
     }
-    let failed = shown.failures.iter().map(|failure| {
-        format!("{}/{} is at revision {}", failure.namespace, failure.key, failure.current_revision)
-    });
-    let told = "the preconditions do not hold, it would be refused";
-    Err(Failure::new(Exit::Precondition, told).hint(failed.collect::<Vec<_>>().join("\n")))
+    let told = refused::conflict(&shown.failures);
+    Err(Failure::new(Exit::Precondition, told))
 }
 
 /// Whether an entry has the same type and bytes before and after.
@@ -38,6 +34,12 @@ pub(super) fn is_same(old: Option<&EntryBody>, new: Option<&EntryBody>) -> bool 
     old.content_type == new.content_type
         && old.size == new.size
         && old.bytes().ok() == new.bytes().ok()
+}
+
+/// Every change of a dry run as a diff.
+pub(super) fn diffs(shown: &DryRunBody, colours: bool) -> String {
+    let diff = |it: &PreviewBody| unified::of_entries(it.old.as_ref(), it.new.as_ref(), colours);
+    shown.changes.iter().map(diff).collect()
 }
 
 /// Prints entries before and after, each pair as a diff.

@@ -1,6 +1,6 @@
 //! `headwater put`: sets a value.
 
-use std::io::Read;
+use std::path::Path;
 
 use bytes::Bytes;
 use headwater_api::DEFAULT_MEDIA_TYPE;
@@ -9,6 +9,10 @@ use headwater_client::If;
 use crate::args::{Condition, Put};
 use crate::commands::{connect, write};
 use crate::exit::Failure;
+use crate::input::{Input, MIB};
+
+/// More than the largest value of any server.
+const MOST_BYTES: u64 = 16 * MIB;
 
 pub(super) async fn run(args: Put) -> Result<(), Failure> {
     let value = value(&args.value)?;
@@ -16,7 +20,8 @@ pub(super) async fn run(args: Put) -> Result<(), Failure> {
     let content_type = args.content_type.as_deref().unwrap_or(DEFAULT_MEDIA_TYPE);
     let how = write::write(args.provenance, condition(&args.condition), args.idempotency_key);
     let written = client.put(&args.namespace, &args.key, content_type, value, &how).await;
-    let written = written.map_err(|error| write::failed(&how, error))?;
+    let written =
+        written.map_err(|error| write::refused(&how, &args.namespace, &args.key, error))?;
     write::told(&written, if written.created { "created" } else { "set" }, args.remote.json)
 }
 
@@ -31,18 +36,9 @@ fn condition(condition: &Condition) -> If {
 
 /// The value as it was given: itself, `@FILE`, or `-` for standard input.
 fn value(given: &str) -> Result<Bytes, Failure> {
-    if given == "-" {
-        let mut bytes = Vec::new();
-        let read = std::io::stdin().lock().read_to_end(&mut bytes);
-        return read
-            .map(|_| bytes.into())
-            .map_err(|error| Failure::failed(format_args!("standard input: {error}")));
-    }
     match given.strip_prefix('@') {
-        Some(file) => {
-            let read = std::fs::read(file).map(Bytes::from);
-            read.map_err(|error| Failure::failed(format_args!("{file}: {error}")))
-        }
+        _ if given == "-" => Input::Standard.read(MOST_BYTES),
+        Some(file) => Input::File(Path::new(file)).read(MOST_BYTES),
         None => Ok(Bytes::copy_from_slice(given.as_bytes())),
     }
 }

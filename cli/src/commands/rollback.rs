@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use headwater_api::{At, RollbackRequest};
 use headwater_client::{Client, If, Write};
 use headwater_schemas::{Key, Namespace};
@@ -21,6 +22,9 @@ Examples:
 Values, media types and deletions come back; what does not differ is not touched. It is a commit like any other, and is \
 rolled back like one. On a terminal the changes are shown and asked about first, and refused when somebody changes the \
 same keys meanwhile.";
+
+/// What to do about keys that were changed meanwhile.
+const CHANGED: &str = "look again with --dry-run and without --base-revision, and decide again";
 
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -49,7 +53,7 @@ pub(crate) struct Rollback {
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     /// Why; kept with the change
-    #[arg(long, short = 'm', value_name = "TEXT")]
+    #[arg(long, short = 'm', value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     reason: String,
     /// Who makes the change; kept with it
     #[arg(long, env = "HEADWATER_ACTOR", value_name = "NAME")]
@@ -72,10 +76,11 @@ pub(super) async fn run(args: Rollback) -> Result<(), Failure> {
     let how = write::write(Provenance::default(), If::Anything, args.idempotency_key.clone());
     if args.dry_run {
         let shown = client.rollback_dry_run(&request, &how).await?;
-        return preview::told(&shown, args.remote.json);
+        return preview::told(&shown, args.remote.json)
+            .map_err(|failure| failure.at_precondition(CHANGED));
     }
     if !args.yes && std::io::stdin().is_terminal() && !ask(&client, &mut request, &how).await? {
-        return output::line("nothing was changed");
+        return write::nothing(request.base_revision, "nothing was changed", args.remote.json);
     }
     commit(&args, &client, &request, &how).await
 }
@@ -83,14 +88,15 @@ pub(super) async fn run(args: Rollback) -> Result<(), Failure> {
 /// Shows what would change. What is agreed to is what was seen: a change after that is a conflict.
 async fn ask(client: &Client, request: &mut RollbackRequest, how: &Write) -> Result<bool, Failure> {
     let shown = client.rollback_dry_run(request, how).await?;
-    preview::judged(&shown)?;
+    preview::judged(&shown).map_err(|failure| failure.at_precondition(CHANGED))?;
     if shown.changes.is_empty() {
         return Ok(true);
     }
-    preview::changes(shown.changes.iter().map(|it| (it.old.as_ref(), it.new.as_ref())))?;
+    // Where the question is: standard output is what programs read.
+    output::beside(&preview::diffs(&shown, output::colours_beside()))?;
     request.base_revision.get_or_insert(shown.revision);
-    let (count, to) = (shown.changes.len(), request.to_revision);
-    output::confirmed(&format!("Take {count} keys back to revision {to}?"))
+    let (keys, to) = (output::count(shown.changes.len(), "key"), request.to_revision);
+    output::confirmed(&format!("Take {keys} back to revision {to}?")).await
 }
 
 async fn commit(
@@ -99,7 +105,10 @@ async fn commit(
     request: &RollbackRequest,
     how: &Write,
 ) -> Result<(), Failure> {
-    let done = client.rollback(request, how).await.map_err(|error| write::failed(how, error))?;
+    let done = client
+        .rollback(request, how)
+        .await
+        .map_err(|error| write::failed(how, error).at_precondition(CHANGED))?;
     let to = request.to_revision;
     if args.remote.json {
         return output::json(&done.receipt);
@@ -109,9 +118,8 @@ async fn commit(
             "nothing differs from revision {to}; nothing was written"
         ));
     }
-    let (keys, revision) = (done.receipt.changes.len(), done.receipt.revision);
+    let (count, revision) = (done.receipt.changes.len(), done.receipt.revision);
+    let keys = if count == 1 { "1 key is".to_owned() } else { format!("{count} keys are") };
     let replayed = if done.replayed { " (done before)" } else { "" };
-    output::line(format_args!(
-        "{keys} keys are as at revision {to}, by revision {revision}{replayed}"
-    ))
+    output::line(format_args!("{keys} as at revision {to}, by revision {revision}{replayed}"))
 }

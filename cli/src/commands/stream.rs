@@ -144,7 +144,7 @@ async fn state_of(data: &Path) -> Result<View, Failure> {
     })?;
     for reason in passed {
         // What is older than something damaged is not what was wanted, perhaps.
-        eprintln!("headwater: passed over: {reason}");
+        output::note(format_args!("headwater: passed over: {reason}"));
     }
     Ok(view)
 }

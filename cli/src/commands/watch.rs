@@ -1,5 +1,7 @@
 //! `headwater watch`: every change as it happens, over as many connections as it takes.
 
+use std::num::NonZeroU64;
+
 use clap::{Args, ValueEnum};
 use headwater_api::{ChangeBody, CommitBody, EntryBody, HeartbeatBody, Op, Value, Values};
 use headwater_client::{ClientError, WatchQuery, Watched};
@@ -30,7 +32,7 @@ pub(crate) struct Watch {
     values: Shown,
     /// End after so many changes
     #[arg(long, value_name = "N")]
-    count: Option<u64>,
+    count: Option<NonZeroU64>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -79,7 +81,7 @@ async fn watch(args: &Watch) -> Result<(), Failure> {
         values: args.values.into(),
         stream: None,
     });
-    let mut left = args.count.unwrap_or(u64::MAX);
+    let mut left = args.count.map_or(u64::MAX, NonZeroU64::get);
     let mut link = Link::New;
     while left > 0 {
         match watcher.next().await? {
@@ -102,9 +104,12 @@ impl Link {
     fn found(&mut self, head: &HeartbeatBody, sent: Option<u64>) {
         let from = sent.unwrap_or(head.revision);
         match std::mem::replace(self, Self::Up) {
-            Self::New => eprintln!("watching from revision {from}; Ctrl-C ends"),
+            Self::New => output::note(format_args!("watching from revision {from}; Ctrl-C ends")),
             Self::Down => {
-                eprintln!("connected again, at revision {from}; the head is {}", head.revision);
+                output::note(format_args!(
+                    "connected again, at revision {from}; the head is {}",
+                    head.revision
+                ));
             }
             Self::Up => {}
         }
@@ -114,7 +119,9 @@ impl Link {
     fn lost(&mut self, cause: ClientError) -> Result<(), Failure> {
         match self {
             Self::New => return Err(cause.into()),
-            Self::Up => eprintln!("{cause}; trying again until it is back or Ctrl-C"),
+            Self::Up => {
+                output::note(format_args!("{cause}; trying again until it is back or Ctrl-C"))
+            }
             Self::Down => {}
         }
         *self = Self::Down;

@@ -12,6 +12,7 @@ use headwater_log_kafka::{KafkaLog, KafkaSettings};
 use headwater_replica::RecordReader;
 
 use super::args::Source;
+use crate::args::address;
 use crate::exit::{Exit, Failure};
 use crate::settings::Settings;
 
@@ -74,8 +75,8 @@ const STOPPED: &str =
     "a server that runs holds its log: audit it over HTTP (--server), or stop it first";
 
 fn client(server: &str) -> Result<Client, Failure> {
-    let built = Client::builder().server(server).build();
-    built.map_err(|error| Failure::failed(format_args!("--server {server}: {error}")))
+    let built = Client::builder().server(address(server)).build();
+    built.map_err(|error| Failure::usage(format_args!("--server: {error}")))
 }
 
 /// Opens the embedded log below a data directory, or in a log's own directory.

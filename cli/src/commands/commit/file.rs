@@ -1,33 +1,35 @@
 //! A change set in a file: JSON, whose values keep their exact bytes, or YAML, which says the same with less ink.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::io::Read;
 use std::path::Path;
 
 use headwater_api::{CommitRequest, Object};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_saphyr::{MessageFormatter, UserMessageFormatter};
 
 use crate::exit::Failure;
+use crate::input::{Input, MIB};
 
 /// More than the largest change set is in any form; a wrong file is not read for ever.
-const MAX_BYTES: u64 = 16 * 1024 * 1024;
+const MAX_BYTES: u64 = 16 * MIB;
 
 pub(super) fn read(path: &Path) -> Result<CommitRequest, Failure> {
-    let is_stdin = path.as_os_str() == "-";
-    let name = if is_stdin { "standard input".into() } else { path.display().to_string() };
-    let about = |error: &dyn fmt::Display| Failure::failed(format_args!("{name}: {error}"));
-    let source: Box<dyn Read> = if is_stdin {
-        Box::new(std::io::stdin())
-    } else {
-        Box::new(std::fs::File::open(path).map_err(|error| about(&error))?)
+    let input = Input::named(path);
+    let about = |error: &dyn fmt::Display| {
+        Failure::failed(format_args!("{input}: {error}"))
+            .hint("`headwater commit --help` shows the form")
     };
-    let mut text = String::new();
-    source.take(MAX_BYTES + 1).read_to_string(&mut text).map_err(|error| about(&error))?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(about(&"it is far larger than any change set may be"));
+    let bytes = input.read(MAX_BYTES)?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|error| about(&format_args!("byte {} is no UTF-8", error.valid_up_to() + 1)))?;
+    if text.trim().is_empty() {
+        return Err(about(&"there is nothing in it"));
     }
-    parse(&text).map_err(|error| about(&error).hint("`headwater commit --help` shows the form"))
+    let is_json = path.extension().is_some_and(|end| end == "json");
+    let parsed = if is_json { of_json(text) } else { parse(text) };
+    parsed.map_err(|error| about(&error))
 }
 
 fn parse(text: &str) -> Result<CommitRequest, String> {
@@ -37,13 +39,30 @@ fn parse(text: &str) -> Result<CommitRequest, String> {
         return of_json(text);
     }
     // YAML 1.2: a country code is no truth value, and a version no number.
-    let options =
-        serde_saphyr::options! { strict_booleans: true, underscored_numbers_as_strings: true };
-    let ordered: Ordered =
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| error.to_string())?;
+    let options = serde_saphyr::options! {
+        strict_booleans: true, underscored_numbers_as_strings: true, with_snippet: false,
+    };
+    let ordered: Ordered = serde_saphyr::from_str_with_options(text, options)
+        .map_err(|error| error.render_with_formatter(&Plain))?;
     let json = serde_json::to_string(&ordered).map_err(|error| error.to_string())?;
     // Its places are those of a text that nobody wrote.
     of_json(&json).map_err(|error| error.split(" at line ").next().unwrap_or_default().to_owned())
+}
+
+/// What is wrong with a YAML text, for who wrote it: nothing of how a program would read it another way.
+struct Plain;
+
+impl MessageFormatter for Plain {
+    fn format_message<'a>(&self, error: &'a serde_saphyr::Error) -> Cow<'a, str> {
+        match error {
+            serde_saphyr::Error::MultipleDocuments { .. } => {
+                "a second document begins here: a change set is one; give each a file of its own"
+                    .into()
+            }
+            serde_saphyr::Error::NullIntoString { .. } => "a name must be a text, not null".into(),
+            _ => UserMessageFormatter.format_message(error),
+        }
+    }
 }
 
 fn of_json(text: &str) -> Result<CommitRequest, String> {
@@ -220,6 +239,28 @@ mod tests {
             assert!(of(lost).is_err(), "{lost}");
         }
         assert!(parse("changes: [{namespace: no, key: y, put: {value: 1}}]").is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_with_yaml_is_told_to_who_wrote_it_and_where() {
+        let told = |text: &str| parse(text).unwrap_err();
+        for (text, what) in [
+            ("changes: []\nchanges: []\n", "line 2"),
+            ("changes: []\n---\nchanges: []\n", "a second document begins here"),
+            ("changes: [{namespace: a, key: k, put: {value: {null: 1}}}]", "not null"),
+            ("changes: *nowhere", "line 1"),
+            ("changes: [{namespace: a, key: k, put: {value: .inf}}]", "finite"),
+            ("changes: [", "line 1"),
+            ("changes:\n\t- x", "line 2"),
+        ] {
+            let told = told(text);
+            assert!(told.contains(what), "{told}");
+            for leaked in
+                ["Options", "Option<", "from_str", "Policy", "configured", "<input>", "error:"]
+            {
+                assert!(!told.contains(leaked), "{leaked} in {told}");
+            }
+        }
     }
 
     #[test]

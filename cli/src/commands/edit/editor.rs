@@ -3,12 +3,15 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use tokio::process::Command;
 
 use headwater_schemas::Key;
 
 use crate::exit::Failure;
 use crate::filetype::extension;
+use crate::output;
+use crate::signals::{INTERRUPT, Signals};
 
 /// A value under edit. Its file stays, however the command ends, until it is discarded.
 pub(super) struct Draft(PathBuf);
@@ -38,13 +41,25 @@ impl Draft {
     }
 
     /// Runs the editor, and reads what it left. An editor that ends the last line of a value which had none is not meant.
-    pub(super) fn edit(&self, old: &[u8]) -> Result<Vec<u8>, Failure> {
+    /// Ctrl-C reaches the editor by itself and ends nothing here.
+    pub(super) async fn edit(&self, old: &[u8], signals: &mut Signals) -> Result<Vec<u8>, Failure> {
         let editor = ["VISUAL", "EDITOR"].iter().find_map(|name| std::env::var(name).ok());
         let editor = editor.filter(|editor| !editor.trim().is_empty());
         let editor = editor.unwrap_or_else(|| "vi".to_owned());
         // Through a shell, as everybody does it: an editor may be given with arguments.
         let mut shell = Command::new("sh");
         let ended = shell.arg("-c").arg(format!("{editor} \"$0\"")).arg(self.path()).status();
+        tokio::pin!(ended);
+        let ended = loop {
+            tokio::select! {
+                // One that came before the editor ended was meant for the editor.
+                biased;
+                name = signals.next() => if name != INTERRUPT {
+                    return Err(Failure::failed(format_args!("ended by {name}; nothing was written")));
+                },
+                ended = &mut ended => break ended,
+            }
+        };
         let ended = ended.map_err(|error| Failure::failed(format_args!("{editor}: {error}")))?;
         if !ended.success() {
             return Err(Failure::failed(format_args!(
@@ -69,7 +84,7 @@ impl Draft {
 
     pub(super) fn discard(self) {
         if let Err(error) = fs::remove_file(self.path()) {
-            eprintln!("{} stays: {error}", self.path().display());
+            output::note(format_args!("{} stays: {error}", self.path().display()));
         }
     }
 }

@@ -27,11 +27,7 @@ impl File {
     /// A member of the one object, its bytes as they are.
     fn member(&mut self, exported: &Exported) -> Result<(), Failure> {
         let Exported { entry, value } = exported;
-        if entry.content_type != "application/json" {
-            let told =
-                format!("{} is {}, which has no place in JSON", entry.key, entry.content_type);
-            return Err(Failure::failed(told).hint("choose --format ndjson or --format tree"));
-        }
+        has_place(entry)?;
         let name = serde_json::to_string(entry.key.as_str()).map_err(Failure::failed)?;
         self.write(if self.begun { b",\n  " } else { b"{\n  " })?;
         self.begun = true;
@@ -54,6 +50,15 @@ impl File {
         line.push(b'\n');
         self.write(&line)
     }
+}
+
+/// Whether JSON can say an entry: asked before anything of its page is written.
+pub(super) fn has_place(entry: &EntryBody) -> Result<(), Failure> {
+    if entry.content_type == "application/json" {
+        return Ok(());
+    }
+    let told = format!("{} is {}, which has no place in JSON", entry.key, entry.content_type);
+    Err(Failure::failed(told).hint("choose --format ndjson or --format tree"))
 }
 
 /// An entry with its value in the form that keeps every byte.

@@ -21,8 +21,9 @@ struct Proved {
 
 pub(super) fn run(args: &Verify) -> Result<(), Failure> {
     let failed = |error: ImageError| {
-        Failure::failed(format_args!("{}: {error}", args.file.display()))
-            .hint("take another copy: `headwater image fetch`")
+        let (file, told) = (args.file.display().to_string(), error.to_string());
+        let told = if told.contains(&file) { told } else { format!("{file}: {told}") };
+        Failure::failed(told).hint("take another copy: `headwater image fetch`")
     };
     let image = WireImage::open(&args.file).map_err(failed)?;
     let blake3 = prove(&image, &args.file, beside(&args.file).map_err(failed)?.as_ref());

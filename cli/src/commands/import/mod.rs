@@ -2,14 +2,14 @@
 
 mod batch;
 mod prune;
+mod same;
 mod source;
 mod tree;
 
+use std::collections::HashMap;
 use std::io::IsTerminal;
 
-use headwater_api::{
-    ChangeKind, ChangeRequest, CommitRequest, ExpectRequest, PreviewBody, PutRequest, Value,
-};
+use headwater_api::{ChangeKind, ChangeRequest, CommitRequest, ExpectRequest, PutRequest, Value};
 use headwater_client::{Client, If, Write};
 use headwater_schemas::{Key, Namespace};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -20,39 +20,32 @@ use crate::exit::Failure;
 use crate::output;
 use source::{Change, Item};
 
+pub(crate) use source::Form;
+
 pub(super) async fn run(args: Import) -> Result<(), Failure> {
-    let mut items = source::read(&args.path, args.strip_extension)?;
-    if items.is_empty() {
-        return Err(Failure::failed(format_args!(
-            "{}: there is nothing to import",
-            args.path.display()
-        )));
-    }
+    let mut items = source::read(&args.path, args.format, args.strip_extension)?;
     let client = connect(&args.remote)?;
     if args.prune {
         items.extend(prune::missing(&client, &args.namespace, &items).await?);
     }
-    let batches = batch::batches(&args.namespace, &items);
-    let import = Running { client, args: &args, bar: bar(items.len() as u64) };
-    let done =
-        if args.dry_run { import.preview(&batches).await } else { import.commit(&batches).await };
-    import.bar.finish_and_clear();
-    done
+    let import = Running { client, args: &args };
+    let compared = import.compare(items).await?;
+    if args.dry_run { import.previewed(&compared) } else { import.commit(&compared).await }
 }
 
 /// A bar for a person who watches, nothing for a file.
-fn bar(items: u64) -> ProgressBar {
+fn bar(doing: &'static str, items: usize) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:40} {pos}/{len} keys {eta}");
-    ProgressBar::new(items).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    let style = ProgressStyle::with_template("{msg} {bar:40} {pos}/{len} keys {eta}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(items as u64).with_style(style).with_message(doing)
 }
 
 struct Running<'a> {
     client: Client,
     args: &'a Import,
-    bar: ProgressBar,
 }
 
 impl Running<'_> {
@@ -60,89 +53,131 @@ impl Running<'_> {
         write::write(self.args.provenance.clone(), If::Anything, None)
     }
 
-    async fn commit(&self, batches: &[&[Item]]) -> Result<(), Failure> {
-        let (mut keys, mut revision) = (0, 0);
-        for (done, batch) in batches.iter().enumerate() {
-            let how = self.how();
+    /// What differs from what the server has: a key that is as in the import already makes no commit.
+    async fn compare(&self, items: Vec<Item>) -> Result<Compared, Failure> {
+        let mut compared = Compared::default();
+        let bar = bar("comparing", items.len());
+        let batches = batch::batches(&self.args.namespace, &items);
+        for (index, batch) in batches.iter().enumerate() {
             let request = request(&self.args.namespace, batch);
-            let written = self.client.commit(&request, &how).await.map_err(|error| {
-                let failure = Failure::from(error).while_(format_args!(
-                    "commit {} of {}",
-                    done + 1,
-                    batches.len()
-                ));
+            let shown = self.client.dry_run(&request, &self.how()).await;
+            let shown = shown.map_err(|error| {
+                part(error.into(), index, batches.len()).hint("nothing was written")
+            })?;
+            preview::judged(&shown).map_err(|failure| failure.at_precondition(MEANWHILE))?;
+            compared.revision = shown.revision;
+            let previews: HashMap<_, _> =
+                shown.changes.iter().map(|change| (&change.key, change)).collect();
+            for item in *batch {
+                match previews.get(&item.key) {
+                    Some(change) if same::is(&self.client, item, change).await? => {
+                        compared.unchanged += 1;
+                    }
+                    change => compared.differing(item, change.map(|change| change.kind)),
+                }
+            }
+            bar.inc(batch.len() as u64);
+        }
+        bar.finish_and_clear();
+        Ok(compared)
+    }
+
+    async fn commit(&self, compared: &Compared) -> Result<(), Failure> {
+        let items = &compared.items;
+        let bar = bar("writing", items.len());
+        let batches = batch::batches(&self.args.namespace, items);
+        let (mut done, mut revision) = (0, compared.revision);
+        for (index, batch) in batches.iter().enumerate() {
+            let request = request(&self.args.namespace, batch);
+            let written = self.client.commit(&request, &self.how()).await.map_err(|error| {
+                let failure = part(write::outcome(error), index, batches.len());
                 failure.hint(format!(
-                    "{keys} keys were imported before it; mend the cause and run the import again"
+                    "{} were written before it; mend the cause and run the import again",
+                    output::count(done, "key")
                 ))
             })?;
             revision = written.receipt.revision;
-            keys += batch.len();
-            self.bar.set_position(keys as u64);
+            done += batch.len();
+            bar.set_position(done as u64);
         }
-        let is_gone = |item: &&Item| matches!(item.change, Change::Delete { .. });
-        let deleted = batches.iter().flat_map(|batch| batch.iter()).filter(is_gone).count();
-        let (keys, commits) = (keys - deleted, batches.len());
+        bar.finish_and_clear();
+        self.told(compared, batches.len(), revision)
+    }
+
+    fn told(&self, compared: &Compared, commits: usize, revision: u64) -> Result<(), Failure> {
+        let Compared { unchanged, removed, .. } = compared;
+        let (keys, deleted) = (compared.items.len() - removed.len(), removed.len());
         if self.args.remote.json {
             let report = serde_json::json!({
-                "keys": keys, "deleted": deleted, "commits": commits, "revision": revision,
+                "keys": keys, "deleted": deleted, "unchanged": unchanged, "commits": commits, "revision": revision,
             });
             return output::json(&report);
         }
         let namespace = &self.args.namespace;
+        if commits == 0 {
+            let unchanged = output::count(*unchanged, "key");
+            return output::line(format_args!(
+                "nothing differs: {unchanged} unchanged in {namespace}; nothing was written"
+            ));
+        }
         let pruned = if deleted == 0 { String::new() } else { format!(", deleted {deleted}") };
+        let (keys, commits) = (output::count(keys, "key"), output::count(commits, "commit"));
         output::line(format_args!(
-            "imported {keys} keys into {namespace}{pruned} in {commits} commits, up to revision {revision}"
+            "imported {keys} into {namespace}{pruned} in {commits}, up to revision {revision}; {unchanged} unchanged"
         ))
     }
 
-    async fn preview(&self, batches: &[&[Item]]) -> Result<(), Failure> {
-        let mut found = Found::default();
-        for batch in batches {
-            let request = request(&self.args.namespace, batch);
-            let shown = self.client.dry_run(&request, &self.how()).await?;
-            preview::judged(&shown)?;
-            shown.changes.iter().for_each(|change| found.count(change));
-            self.bar.inc(batch.len() as u64);
-        }
+    fn previewed(&self, compared: &Compared) -> Result<(), Failure> {
+        let Compared { added, changed, unchanged, removed, .. } = compared;
+        let commits = batch::batches(&self.args.namespace, &compared.items).len();
         if self.args.remote.json {
-            let (Found { added, changed, same, removed }, commits) = (found, batches.len());
             let report = serde_json::json!({
-                "added": added, "changed": changed, "same": same, "removed": removed, "commits": commits,
+                "added": added, "changed": changed, "unchanged": unchanged, "removed": removed, "commits": commits,
                 "dry_run": true,
             });
             return output::json(&report);
         }
-        let Found { added, changed, same, removed } = &found;
         removed.iter().try_for_each(|key| output::line(format_args!("would delete {key}")))?;
         let pruned = match removed.len() {
             0 => String::new(),
             count => format!(", delete {count}"),
         };
-        let commits = batches.len();
+        let (added, commits) = (output::count(*added, "key"), output::count(commits, "commit"));
         output::line(format_args!(
-            "would add {added} keys, change {changed}{pruned} and set {same} to what they are, in {commits} commits; \
-             nothing was written"
+            "would add {added}, change {changed}{pruned} and leave {unchanged} unchanged, in {commits}; nothing was written"
         ))
     }
 }
 
-/// What a dry run found.
-#[derive(Debug, Default)]
-struct Found {
-    added: usize,
-    changed: usize,
-    same: usize,
-    removed: Vec<Key>,
+/// What to do about keys that were changed between the look at them and the write.
+const MEANWHILE: &str = "somebody changed the namespace meanwhile: run the import again";
+
+/// Which commit of several failed.
+fn part(failure: Failure, index: usize, of: usize) -> Failure {
+    failure.while_(format_args!("commit {} of {of}", index + 1)).at_precondition(MEANWHILE)
 }
 
-impl Found {
-    fn count(&mut self, change: &PreviewBody) {
-        match (change.kind, &change.old, &change.new) {
-            (ChangeKind::Removed, ..) => self.removed.push(change.key.clone()),
-            (ChangeKind::Added, ..) => self.added += 1,
-            (_, old, new) if preview::is_same(old.as_ref(), new.as_ref()) => self.same += 1,
+/// An import beside what the server has.
+#[derive(Debug, Default)]
+struct Compared {
+    /// What is to be written.
+    items: Vec<Item>,
+    added: usize,
+    changed: usize,
+    unchanged: usize,
+    removed: Vec<Key>,
+    /// The state it was compared with.
+    revision: u64,
+}
+
+impl Compared {
+    fn differing(&mut self, item: &Item, kind: Option<ChangeKind>) {
+        match (&item.change, kind) {
+            (Change::Delete { .. }, _) => self.removed.push(item.key.clone()),
+            (_, Some(ChangeKind::Added)) => self.added += 1,
             _ => self.changed += 1,
         }
+        self.items.push(item.clone());
     }
 }
 

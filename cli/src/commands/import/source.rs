@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use serde_json::value::RawValue;
 
 use super::tree;
 use crate::exit::Failure;
+use crate::input::{Input, MIB};
 
 /// One key, and what it is to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,17 +37,56 @@ pub(super) enum Change {
 
 const JSON: &str = "application/json";
 
-/// Reads everything, so that a mistake anywhere is found before the first commit.
-pub(super) fn read(path: &Path, strip_extension: bool) -> Result<Vec<Item>, Failure> {
-    let about =
-        |error: std::io::Error| Failure::failed(format_args!("{}: {error}", path.display()));
-    if fs::metadata(path).map_err(about)?.is_dir() {
+/// More than fits on any desk: what never ends is not read for ever.
+const MOST_BYTES: u64 = 1024 * MIB;
+
+/// What a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Form {
+    /// One object of keys and values
+    Json,
+    /// An entry a line
+    Ndjson,
+}
+
+impl Form {
+    /// By the end of its name.
+    fn of(path: &Path) -> Self {
+        let is_lines = path.extension().is_some_and(|end| end == "ndjson" || end == "jsonl");
+        if is_lines { Self::Ndjson } else { Self::Json }
+    }
+}
+
+/// Reads everything, so that a mistake anywhere is found before the first commit. Nothing at all is one, unless the
+/// source says itself that there is nothing: `{}`, or the page of contents of an exported tree.
+pub(super) fn read(
+    path: &Path,
+    form: Option<Form>,
+    strip_extension: bool,
+) -> Result<Vec<Item>, Failure> {
+    let input = Input::named(path);
+    if matches!(input, Input::File(path) if path.is_dir()) {
+        if form.is_some() {
+            let told = format_args!("{input} is a directory, and --format is for files");
+            return Err(Failure::usage(told).hint("leave --format out"));
+        }
         return tree::read(path, strip_extension);
     }
-    let text = fs::read(path).map_err(about)?;
-    let is_lines = path.extension().is_some_and(|end| end == "ndjson" || end == "jsonl");
-    let read = if is_lines { lines(&text) } else { object(&text) };
-    read.map_err(|error| error.while_(path.display()))
+    let text = input.read(MOST_BYTES)?;
+    let read = match form.unwrap_or_else(|| Form::of(path)) {
+        Form::Json => object(&text),
+        Form::Ndjson => lines(&text),
+    };
+    read.map_err(|error| error.while_(input))
+}
+
+/// The items, of which there must be some.
+pub(super) fn some(items: Vec<Item>) -> Result<Vec<Item>, Failure> {
+    if items.is_empty() {
+        return Err(Failure::failed("there is nothing to import")
+            .hint("where nothing is what you mean, import the JSON object {}"));
+    }
+    Ok(items)
 }
 
 pub(super) fn put(key: Key, content_type: impl Into<Cow<'static, str>>, value: Bytes) -> Item {
@@ -90,7 +129,7 @@ fn lines(text: &[u8]) -> Result<Vec<Item>, Failure> {
     };
     let lines = text.split(|byte| *byte == b'\n').enumerate();
     let lines = lines.filter(|(_, line)| !line.trim_ascii().is_empty());
-    unique(lines.map(&mut item).collect::<Result<_, Failure>>()?)
+    some(unique(lines.map(&mut item).collect::<Result<_, Failure>>()?)?)
 }
 
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, D::Error> {
@@ -199,5 +238,14 @@ mod tests {
             assert!(lines(bad.as_bytes()).is_err(), "{bad}");
         }
         assert!(lines(b"{}\n").unwrap_err().to_string().contains("line 1"));
+    }
+
+    #[test]
+    fn nothing_is_imported_only_where_the_source_says_so_itself() {
+        assert!(object(b"{}").unwrap().is_empty());
+        for nothing in [&b""[..], b"\n"] {
+            let told = lines(nothing).unwrap_err().to_string();
+            assert!(told.contains("nothing to import") && told.contains("{}"), "{told}");
+        }
     }
 }

@@ -9,14 +9,16 @@ use std::path::{Path, PathBuf};
 use headwater_api::{check_json, is_json};
 use headwater_schemas::Key;
 
-use super::source::{Item, put, unique};
+use super::source::{Item, put, some, unique};
 use crate::commands::export::{CONTENTS, Contents};
 use crate::exit::Failure;
 use crate::filetype;
 
 /// Every file becomes a key: its path below the directory.
 pub(super) fn read(root: &Path, strip_extension: bool) -> Result<Vec<Item>, Failure> {
-    let filed = contents(root)?;
+    let contents = contents(root)?;
+    let is_exported = contents.is_some();
+    let filed = contents.unwrap_or_default();
     let mut items = Vec::new();
     let mut waiting = vec![root.to_path_buf()];
     while let Some(dir) = waiting.pop() {
@@ -33,7 +35,8 @@ pub(super) fn read(root: &Path, strip_extension: bool) -> Result<Vec<Item>, Fail
         }
     }
     items.sort_by(|a, b| a.key.cmp(&b.key));
-    unique(items)
+    let items = unique(items)?;
+    if is_exported { Ok(items) } else { some(items).map_err(|error| error.while_(root.display())) }
 }
 
 /// The names in a directory, but those that start with a dot.
@@ -52,17 +55,18 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// What the files of an exported tree are; a file that is not listed speaks for itself.
 type ByFile = HashMap<String, (Key, String)>;
 
-fn contents(root: &Path) -> Result<ByFile, Failure> {
+/// None where the tree was not exported.
+fn contents(root: &Path) -> Result<Option<ByFile>, Failure> {
     let path = root.join(CONTENTS);
     let about =
         |what: &dyn fmt::Display| Failure::failed(format_args!("{}: {what}", path.display()));
     let text = match fs::read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(ByFile::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         read => read.map_err(|error| about(&error))?,
     };
     let contents: Contents = serde_json::from_slice(&text).map_err(|error| about(&error))?;
     let files = contents.files.into_iter();
-    Ok(files.map(|filed| (filed.file, (filed.key, filed.content_type))).collect())
+    Ok(Some(files.map(|filed| (filed.file, (filed.key, filed.content_type))).collect()))
 }
 
 fn file(root: &Path, path: &Path, strip_extension: bool, filed: &ByFile) -> Result<Item, Failure> {
