@@ -193,12 +193,14 @@ impl Genesis {
     /// [`DecodeError`] when the record is not a genesis this build can read. As long as no genesis was
     /// found, such a record is ignored.
     pub fn decode(record: &[u8]) -> Result<Self, DecodeError> {
-        let successor = Frozen::read(record)?.fingerprint == SUCCESSOR.fingerprint;
-        let (wire, supersedes): (WireGenesis, _) = if successor {
-            let (wire, supersedes) = decode::<WireSuccessor>(*SUCCESSOR, record)?.split();
+        let written_in = Frozen::read(record)?.fingerprint;
+        let (wire, supersedes): (WireGenesis, _) = if written_in == SUCCESSOR.fingerprint {
+            let (wire, supersedes) = body::<WireSuccessor>(*SUCCESSOR, record)?.split();
             (wire, Some(supersedes.read()?))
+        } else if written_in == GENESIS.fingerprint {
+            (body(*GENESIS, record)?, None)
         } else {
-            (decode(*GENESIS, record)?, None)
+            return Err(DecodeError::UnknownSchema(written_in));
         };
         let format = wire.format.cast_unsigned();
         if wire.revision != 0 || wire.parent != Hash::default() {
@@ -256,16 +258,13 @@ impl Genesis {
     }
 }
 
-fn decode<T: serde::de::DeserializeOwned>(
+/// What a record that is written in `schema` says.
+fn body<T: serde::de::DeserializeOwned>(
     schema: &Interned,
     record: &[u8],
 ) -> Result<T, DecodeError> {
     if record.len() > MAX_RECORD_BYTES {
         return Err(DecodeError::TooLarge(record.len()));
-    }
-    let frozen = Frozen::read(record)?;
-    if frozen.fingerprint != schema.fingerprint {
-        return Err(DecodeError::UnknownSchema(frozen.fingerprint));
     }
     let mut body = record.get(10..).ok_or(DecodeError::Header)?;
     let value = schema
@@ -342,7 +341,7 @@ impl Codec {
             .known
             .get(&frozen.fingerprint)
             .ok_or(DecodeError::UnknownSchema(frozen.fingerprint))?;
-        let commit: Commit = decode(schema, record)?;
+        let commit: Commit = body(schema, record)?;
         let same = commit.stream_id == frozen.stream_id
             && commit.format == frozen.format
             && commit.revision == frozen.revision

@@ -59,26 +59,47 @@ impl Digest {
 /// The hash of one entry: BLAKE3 over namespace, key, content type, actor and value, each behind its length
 /// (u64, little-endian), then version, create_revision, mod_revision and updated_at_ms (8 bytes each, little-endian).
 pub fn entry_digest(namespace: &str, key: &str, entry: EntryRef<'_>) -> Digest {
-    let mut hasher = blake3::Hasher::new();
-    for part in [
+    let parts = [
         namespace.as_bytes(),
         key.as_bytes(),
         entry.content_type.as_bytes(),
         entry.actor.as_bytes(),
         entry.value,
-    ] {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    for number in [
+    ];
+    let numbers = [
         entry.version,
         entry.create_revision,
         entry.mod_revision,
         entry.updated_at_ms.cast_unsigned(),
-    ] {
-        hasher.update(&number.to_le_bytes());
+    ];
+    let length = parts.iter().map(|part| part.len() + NUMBER_BYTES).sum::<usize>()
+        + numbers.len() * NUMBER_BYTES;
+    if length > AT_ONCE_BYTES {
+        let mut hasher = blake3::Hasher::new();
+        pieces(&parts, &numbers, |piece| {
+            hasher.update(piece);
+        });
+        return Digest(*hasher.finalize().as_bytes());
     }
-    Digest(*hasher.finalize().as_bytes())
+    let mut whole = Vec::with_capacity(length);
+    pieces(&parts, &numbers, |piece| whole.extend_from_slice(piece));
+    Digest(*blake3::hash(&whole).as_bytes())
+}
+
+/// An entry of at most so many bytes (a chunk of BLAKE3) is hashed at once: for its dozen of small pieces a hasher would
+/// cost as much as the hash.
+const AT_ONCE_BYTES: usize = 1024;
+const NUMBER_BYTES: usize = 8;
+
+/// What an entry's digest is taken of.
+fn pieces(parts: &[&[u8]], numbers: &[u64], mut give: impl FnMut(&[u8])) {
+    for part in parts {
+        give(&(part.len() as u64).to_le_bytes());
+        give(part);
+    }
+    for number in numbers {
+        give(&number.to_le_bytes());
+    }
 }
 
 /// What one namespace holds.

@@ -118,3 +118,29 @@ fn an_emptied_namespace_keeps_its_last_revision() {
     assert_eq!(state.totals().of("a"), emptied);
     assert_eq!(state.totals().digest(), founded().totals().digest());
 }
+
+proptest! {
+    #[test]
+    fn an_entrys_digest_is_the_hash_of_its_pieces_whatever_its_size(
+        value in prop::collection::vec(any::<u8>(), 0..3_000), key in "[a-z]{1,300}", version: u64,
+    ) {
+        let entry = Entry {
+            content_type: "text/plain".into(),
+            value: value.clone().into(),
+            version,
+            create_revision: 2,
+            mod_revision: 3,
+            updated_at_ms: -4,
+            actor: "ada".into(),
+        };
+        let mut pieces = Vec::new();
+        for piece in [b"a.b".as_slice(), key.as_bytes(), b"text/plain", b"ada", &value] {
+            pieces.extend_from_slice(&(piece.len() as u64).to_le_bytes());
+            pieces.extend_from_slice(piece);
+        }
+        for number in [version, 2, 3, (-4_i64).cast_unsigned()] {
+            pieces.extend_from_slice(&number.to_le_bytes());
+        }
+        prop_assert_eq!(entry_digest("a.b", &key, entry.as_ref()).0, Hash::of(&pieces).0);
+    }
+}
