@@ -9,6 +9,7 @@ mod others;
 mod past;
 mod polls;
 mod readers;
+mod records;
 mod resumes;
 mod streams;
 mod values;
