@@ -112,8 +112,7 @@ impl<'a> Left<'a> {
     fn published(&self, published: &Published) -> Vec<(&'a Stray, &'a Frozen)> {
         let on_chain = self.on_chain();
         let real = |(stray, frozen): &(&Stray, &Frozen)| {
-            published.hash_of(frozen.revision) == Some(stray.hash)
-                && !on_chain.contains_key(&stray.hash)
+            published.contains(frozen.revision, stray.hash) && !on_chain.contains_key(&stray.hash)
         };
         self.ours(self.all()).filter(real).collect()
     }
@@ -147,12 +146,12 @@ impl<'a> Left<'a> {
             return self.gap(root);
         }
         let named = self.ours(self.all()).any(|(_, frozen)| frozen.parent == root.stray.hash)
-            || published.hash_of(first) == Some(root.stray.hash);
+            || published.contains(first, root.stray.hash);
         let passed_over = self
             .ours(self.since.iter())
             .any(|(_, frozen)| frozen.revision == first + 1 && frozen.parent != root.stray.hash);
-        let unlike_published = published.hash_of(first).is_some_and(|hash| hash != root.stray.hash);
-        let tip_is_published = published.hash_of(tip) == Some(self.tip.hash);
+        let unlike_published = published.of(first).any(|hash| hash != root.stray.hash);
+        let tip_is_published = published.contains(tip, self.tip.hash);
         if passed_over && !named || unlike_published || tip_is_published {
             let detail = format!(
                 "the record of revision {first} was changed: it does not name the hash of revision {tip}{}",
@@ -224,8 +223,7 @@ impl<'a> Left<'a> {
         let parts_behind = parent.revision;
         let at = parts_behind + 1;
         // A head that was published on this chain says which of the two was real.
-        let confirmed =
-            |it: &Stood| it.revision >= at && published.hash_of(it.revision) == Some(it.hash);
+        let confirmed = |it: &Stood| it.revision >= at && published.contains(it.revision, it.hash);
         if self.chain.iter().any(confirmed) {
             return None;
         }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use headwater_log::LogReader;
 use headwater_schemas::{Entry, Key, Namespace, State};
 
-use crate::{At, AuditError, replay};
+use crate::replay::both;
+use crate::{At, AuditError};
 
 /// One key whose entry differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,14 +24,13 @@ pub struct Difference {
 /// The keys whose entries differ between two points, in order of namespace and key, and both states' revisions.
 ///
 /// # Errors
-/// As [`replay`].
+/// As [`fn@crate::replay`].
 pub async fn diff(
     reader: &mut dyn LogReader,
     from: At,
     to: At,
 ) -> Result<(u64, u64, Vec<Difference>), AuditError> {
-    let old = replay(reader, from).await?.state;
-    let new = replay(reader, to).await?.state;
+    let [old, new] = both(reader, [from, to]).await?;
     let revisions = (old.head().revision, new.head().revision);
     Ok((revisions.0, revisions.1, between(&old, &new)))
 }

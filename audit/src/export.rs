@@ -52,7 +52,7 @@ impl<W: Write> OcfExport<W> {
             ("revision".into(), long(commit.revision)),
             ("hash".into(), Value::Fixed(hash.0.len(), hash.0.to_vec())),
             ("position".into(), long(record.position.0)),
-            ("appended_at".into(), Value::TimestampMillis(record.appended_at_ms)),
+            ("appended_at".into(), told(record.appended_at_ms)),
             ("record".into(), Value::Bytes(record.bytes.to_vec())),
         ]);
         self.0.append_value(object).map(drop).map_err(output)
@@ -64,6 +64,14 @@ impl<W: Write> OcfExport<W> {
     /// [`AuditError::Output`].
     pub fn finish(self) -> Result<W, AuditError> {
         self.0.into_inner().map_err(output)
+    }
+}
+
+/// A time, or nothing where the log does not tell it.
+fn told(at_ms: i64) -> Value {
+    match at_ms {
+        0 => Value::Union(0, Box::new(Value::Null)),
+        at_ms => Value::Union(1, Box::new(Value::TimestampMillis(at_ms))),
     }
 }
 

@@ -47,7 +47,7 @@ impl Folding {
         let Accepted { record, hash, mut commit, skipped } = accepted;
         let before = self.recent.back().copied();
         let revision = commit.revision;
-        if let Some(wanted) = self.published.hash_of(revision) {
+        for wanted in self.published.of(revision) {
             if wanted == hash {
                 self.confirmed.push(Confirmed { revision, hash });
             } else {
@@ -137,6 +137,11 @@ impl Folding {
         let first = self.recent.front()?.revision;
         let index = usize::try_from(revision.checked_sub(first)?).ok()?;
         self.recent.get(index).copied()
+    }
+
+    /// The state so far; none before the genesis.
+    pub(crate) fn state(&self) -> Option<&State> {
+        self.state.as_ref()
     }
 
     /// The state, and what did not fit on the way.

@@ -1,6 +1,6 @@
 //! What a verification found.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use headwater_schemas::{Digest, Hash, Head, Point, Position, StreamId, Word};
 use jiff::Timestamp;
@@ -12,23 +12,31 @@ use crate::{Break, Kind};
 /// The most breaks, and the most ignored records, that a report lists; the rest is counted.
 pub(crate) const LISTED: usize = 100;
 
-/// Heads that were published elsewhere: a server's, a receipt's, an archive's, one from a ticket.
+/// Heads that were published elsewhere: a server's, a receipt's, an archive's, one from a ticket. Two of them may
+/// contradict each other: then at most one stands in the chain, and the other is a break.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Published(BTreeMap<u64, Hash>);
+pub struct Published(BTreeSet<(u64, Hash)>);
 
 impl Published {
-    /// Adds one; false where another hash was given for the same revision.
-    pub fn add(&mut self, revision: u64, hash: Hash) -> bool {
-        *self.0.entry(revision).or_insert(hash) == hash
+    /// Adds one.
+    pub fn add(&mut self, revision: u64, hash: Hash) {
+        self.0.insert((revision, hash));
     }
 
     /// All of them, ascending.
     pub fn iter(&self) -> impl Iterator<Item = (u64, Hash)> {
-        self.0.iter().map(|(revision, hash)| (*revision, *hash))
+        self.0.iter().copied()
     }
 
-    pub(crate) fn hash_of(&self, revision: u64) -> Option<Hash> {
-        self.0.get(&revision).copied()
+    /// Whether this very head was published.
+    pub fn contains(&self, revision: u64, hash: Hash) -> bool {
+        self.0.contains(&(revision, hash))
+    }
+
+    /// The hashes that were published for a revision.
+    pub(crate) fn of(&self, revision: u64) -> impl Iterator<Item = Hash> {
+        let all = (revision, Hash([0; 32]))..=(revision, Hash([0xFF; 32]));
+        self.0.range(all).map(|(_, hash)| *hash)
     }
 }
 
@@ -204,25 +212,6 @@ pub struct Confirmed {
 }
 
 impl Report {
-    /// Of a log that its own checks refuse to open: nothing was read.
-    pub fn refused(source: String, found: Break) -> Self {
-        Self {
-            source,
-            sound: false,
-            stream_id: None,
-            records: 0,
-            bytes: 0,
-            commits: 0,
-            barriers: 0,
-            ignored: Ignored::default(),
-            head: None,
-            proven: None,
-            breaks: vec![found],
-            confirmed: Vec::new(),
-            words: Vec::new(),
-        }
-    }
-
     /// The first break.
     pub fn first_break(&self) -> Option<&Break> {
         self.breaks.first()

@@ -61,7 +61,8 @@ pub async fn verify(
         move || fold(folding, &to_be_folded)
     });
     let mut pump = Pump::begin(reader.as_mut()).await?;
-    let damaged = read(&mut pump, &to_walk, &mut progress).await;
+    let mut so_far = Progress { records: 0, bytes: 0, position: Position(0), end: pump.end() };
+    let damaged = read(&mut pump, &to_walk, &mut so_far, &mut progress).await;
     drop(to_walk);
     let mut walk = walking.await.map_err(|_| AuditError::Stopped("the chain's thread"))?;
     let mut folding = folding.await.map_err(|_| AuditError::Stopped("the fold's thread"))?;
@@ -76,7 +77,7 @@ pub async fn verify(
     let mut breaks = walk.broken(published);
     if let Some(detail) = damaged {
         let next = walk.links.tip().map_or(0, |tip| tip.revision + 1);
-        breaks.push(Break::new(next, Kind::Damaged, detail));
+        breaks.push(Break::new(next, Kind::Damaged, detail).at(so_far.position));
     }
     Ok(folding.report(source, walk.links, breaks))
 }
@@ -84,15 +85,15 @@ pub async fn verify(
 async fn read(
     pump: &mut Pump<'_>,
     to_walk: &mpsc::Sender<Vec<Record>>,
+    so_far: &mut Progress,
     progress: &mut impl FnMut(Progress),
 ) -> Result<(), AuditError> {
-    let mut so_far = Progress { records: 0, bytes: 0, position: Position(0), end: pump.end() };
     while let Some(records) = pump.next().await? {
         so_far.records += records.len() as u64;
         so_far.bytes += records.iter().map(|record| record.bytes.len() as u64).sum::<u64>();
         so_far.position = records.last().map_or(so_far.position, |last| last.position.next());
         to_walk.send(records).await.map_err(|_| AuditError::Stopped("the chain's thread"))?;
-        progress(so_far);
+        progress(*so_far);
     }
     Ok(())
 }

@@ -25,6 +25,8 @@ pub(crate) struct Walk {
     pub(crate) links: Links,
     codec: Codec,
     dark: Option<Dark>,
+    /// The time of the last commit that was decoded.
+    at_ms: i64,
 }
 
 impl Walk {
@@ -57,7 +59,7 @@ impl Walk {
                 return;
             };
             if let Some(dark) = self.dark.take() {
-                out.push(dark.skipped());
+                out.push(dark.skipped(self.at_ms));
             }
             out.push(Accepted { record, hash, commit, skipped: false });
             return;
@@ -70,6 +72,7 @@ impl Walk {
 
     fn decode(&mut self, record: &Record) -> Result<Commit, String> {
         let commit = self.codec.decode(&record.bytes).map_err(|error| error.to_string())?;
+        self.at_ms = commit.at_ms;
         let schema = |change: &Change| change.namespace().as_str() == SCHEMAS_NAMESPACE;
         if commit.changes.iter().any(schema) {
             self.codec.learn_from(&commit).map_err(|error| error.to_string())?;
@@ -102,10 +105,12 @@ impl Dark {
         Break::new(self.frozen.revision, Kind::Undecodable, detail).at(self.record.position)
     }
 
-    /// What it counts as: a commit that changes nothing. Its time and digest are those of the state before it, which
-    /// whoever folds fills in.
-    fn skipped(self) -> Accepted {
-        let commit = unread(&self.frozen, self.record.appended_at_ms, Digest::default());
+    /// What it counts as: a commit that changes nothing, made when it was appended; where the log does not tell that,
+    /// at the time of the commit before it. The state's time and digest stay, which whoever folds fills in.
+    fn skipped(self, before_ms: i64) -> Accepted {
+        let at_ms = self.record.appended_at_ms;
+        let at_ms = if at_ms == 0 { before_ms } else { at_ms };
+        let commit = unread(&self.frozen, at_ms, Digest::default());
         Accepted { record: self.record, hash: self.hash, commit, skipped: true }
     }
 }

@@ -79,7 +79,7 @@ pub(crate) enum Command {
     /// Write the manual pages
     Man(Man),
     /// Prove a stream's history: verify, replay, log, export, diff, receipts
-    #[command(subcommand)]
+    #[command(subcommand, after_help = audit::args::EXITS)]
     Audit(audit::args::Audit),
     /// Write a stream's history into a folder of immutable segments, or go on with one
     Archive(audit::args::Archive),

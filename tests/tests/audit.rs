@@ -1,10 +1,13 @@
 //! The audit as an auditor meets it: the binary, over histories that somebody tampered with.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use headwater_log::{Log as _, LogReader};
@@ -13,6 +16,7 @@ use headwater_schemas::{
     Change, Codec, Frozen, Genesis, Hash, State, encode_commit, encode_marker,
 };
 use headwater_tests::process::{Headwater, binary};
+use headwater_tests::scrape::Scrape;
 use headwater_tests::stand::Stand;
 use headwater_tests::storm::Storm;
 use headwater_tests::{broker, topic};
@@ -226,6 +230,191 @@ async fn a_byte_that_changed_on_the_disk_of_an_embedded_log_is_found_at_its_revi
         let data = data.path().display().to_string();
         let (code, report) = json(&["audit", "verify", "--json", "--data", &data]);
         assert_eq!((code, found(&report)), (1, (revision, "damaged")), "{report}");
+        assert_eq!(report["proven"]["revision"], revision - 1, "{report}");
+        let place = place(&history.records, revision);
+        assert_eq!(report["breaks"][0]["position"], place, "{report}");
+        // What stands before it can be rebuilt; what does not is refused, with what to do.
+        let before = (revision - 1).to_string();
+        assert_eq!(run(&["audit", "replay", "--at", &before, "--data", &data]).0, 0);
+        let (code, _, told) = run(&["audit", "replay", "--data", &data]);
+        assert!(code == 1 && told.contains("`headwater audit verify`"), "{told}");
+    }
+}
+
+/// A data folder whose log has some records in a first table, as many in a second one, and the rest in its write-ahead
+/// log.
+async fn in_tables(records: &[Bytes], a_table: usize) -> TempDir {
+    let data = tempfile::tempdir().expect("a folder");
+    let log = open(&data.path().join("log")).await;
+    for (number, some) in records.chunks(a_table).enumerate() {
+        log.writer().expect("a writer").append(some.to_vec()).await;
+        if number < 2 {
+            log.flush().expect("a table");
+        }
+    }
+    log.close().await;
+    data
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_lost_or_cut_files_is_proven_up_to_the_first_record_that_is_gone() {
+    let records = chain(&history().await.records);
+    let flip = |file: &Path, place: usize| {
+        let mut bytes = fs::read(file).expect("it can be read");
+        bytes[place] ^= 1;
+        fs::write(file, bytes).expect("it can be written");
+    };
+    let cut = |file: &Path, at: usize| {
+        let bytes = fs::read(file).expect("it can be read");
+        fs::write(file, &bytes[..at]).expect("it can be written");
+    };
+    type Harm<'a> = &'a dyn Fn(&Path);
+    let table = |log: &Path| files(log, "sst").pop().expect("a table");
+    let middle = |file: &Path, revision: usize| {
+        let (_, at) = stands(file, &records[revision]).expect("it is there");
+        at + records[revision].len() / 2
+    };
+    let harms: [(&str, u64, Harm<'_>); 6] = [
+        ("a lost table", 4, &|log| fs::remove_file(table(log)).expect("it is there")),
+        ("a cut table", 6, &|log| cut(&table(log), middle(&table(log), 6))),
+        ("a changed table", 5, &|log| flip(&table(log), middle(&table(log), 5))),
+        ("a table without its end", 8, &|log| {
+            let table = table(log);
+            let length = fs::metadata(&table).expect("it is there").len();
+            cut(&table, usize::try_from(length).expect("a length") - 1);
+            // What comes behind it is whole, and lost with the write-ahead log.
+            files(log, "log").iter().for_each(|file| fs::remove_file(file).expect("it is there"));
+        }),
+        ("a changed write-ahead log", 10, &|log| {
+            let file = files(log, "log").pop().expect("a write-ahead log");
+            flip(&file, middle(&file, 10));
+        }),
+        ("a lost list of tables", COMMITS as u64 + 1, &|log| {
+            fs::remove_file(log.join("CURRENT")).expect("it is there");
+        }),
+    ];
+    for (what, gone, harm) in harms {
+        let data = in_tables(&records, 4).await;
+        let log = data.path().join("log");
+        harm(&log);
+        let before = listing(data.path());
+        let folder = data.path().display().to_string();
+        let (code, report) = json(&["audit", "verify", "--json", "--data", &folder]);
+        assert_eq!((code, found(&report)), (1, (gone, "damaged")), "{what}: {report}");
+        assert_eq!(report["proven"]["revision"], gone - 1, "{what}: {report}");
+        assert_eq!(report["proven"]["hash"], Hash::of(&records[gone as usize - 1]).to_string());
+        assert_eq!(report["breaks"][0]["position"], gone, "{what}: {report}");
+        let (code, _, told) = run(&["audit", "verify", "--data", &folder]);
+        assert!(code == 1 && told.contains("damaged"), "{what}: {told}");
+        assert!(listing(data.path()) == before, "{what}");
+    }
+    // A torn end is what a crash leaves: only a published head tells that something was there.
+    let data = in_tables(&records, 4).await;
+    let file = files(&data.path().join("log"), "log").pop().expect("a write-ahead log");
+    let last = middle(&file, COMMITS);
+    cut(&file, last);
+    let folder = data.path().display().to_string();
+    let head = format!("{COMMITS}:{}", Hash::of(&records[COMMITS]));
+    let (code, report) = json(&["audit", "verify", "--json", "--data", &folder, "--head", &head]);
+    assert_eq!((code, found(&report).1), (1, "cut"), "{report}");
+}
+
+/// Every file below a folder: when it was changed, and its bytes.
+fn listing(dir: &Path) -> BTreeMap<PathBuf, (SystemTime, Vec<u8>)> {
+    let (mut found, mut waiting) = (BTreeMap::new(), vec![dir.to_owned()]);
+    while let Some(dir) = waiting.pop() {
+        for entry in fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("an entry")) {
+            let about = entry.metadata().expect("it is there");
+            let path = entry.path();
+            let bytes = if about.is_dir() {
+                waiting.push(path.clone());
+                Vec::new()
+            } else {
+                fs::read(&path).expect("it can be read")
+            };
+            found.insert(path, (about.modified().expect("a time"), bytes));
+        }
+    }
+    found
+}
+
+/// Leaves everything below a folder to be read, by everybody, and to be written by nobody but root.
+fn read_only(dir: &Path) {
+    for path in listing(dir).into_keys().chain([dir.to_owned()]) {
+        let mode = if path.is_dir() { 0o555 } else { 0o444 };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn audits_of_a_data_folder_change_nothing_there_and_need_not_be_able_to() {
+    let history = history().await;
+    read_only(history.data.path());
+    let before = listing(history.data.path());
+    let out = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(out.path(), fs::Permissions::from_mode(0o777)).expect("it is ours");
+    // Root may write everywhere: then it is somebody else who reads.
+    let is_root = fs::metadata("/proc/self").expect("Linux").uid() == 0;
+    let program = out.path().join("headwater");
+    fs::copy(binary(), &program).expect("a copy");
+    let at = |name: &str| out.path().join(name).display().to_string();
+    let (archive, receipt, tree) = (at("archive"), at("a.receipt"), at("tree"));
+    for args in [
+        &["audit", "verify"][..],
+        &["audit", "log"],
+        &["audit", "export"],
+        &["audit", "diff", "3", "9"],
+        &["audit", "replay", "--dir", &tree],
+        &["audit", "receipt", "5", "--out", &receipt],
+        &["archive", &archive],
+    ] {
+        let mut command = Command::new(&program);
+        command.args(args).arg("--data").arg(history.data.path()).current_dir(out.path());
+        if is_root {
+            command.uid(65_534).gid(65_534);
+        }
+        let output = command.output().expect("the binary runs");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {told}");
+        assert!(listing(history.data.path()) == before, "{args:?}");
+    }
+    for path in listing(history.data.path()).into_keys().filter(|path| path.is_dir()) {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_of_a_running_server_is_refused_with_what_to_do_and_only_then() {
+    let data = tempfile::tempdir().expect("a folder");
+    let mut server = Headwater::serve(data.path(), &[]);
+    let folder = data.path().display().to_string();
+    let (code, _, told) = run(&["audit", "verify", "--data", &folder]);
+    assert!(code == 1 && told.contains("pid") && told.contains("over HTTP (--server)"), "{told}");
+    assert_eq!(run(&["audit", "verify", "--server", &server.url()]).0, 0, "as it says");
+    assert_eq!(server.terminate(Duration::from_secs(10)), 0);
+    assert_eq!(run(&["audit", "verify", "--data", &folder]).0, 0);
+    let (code, _, told) = run(&["audit", "verify", "--data", "/nonexistent/headwater"]);
+    assert!(code == 1 && !told.contains("--server"), "{told}");
+}
+
+#[test]
+fn an_archive_of_nothing_leaves_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let archive = dir.path().join("archive");
+    let name = archive.display().to_string();
+    assert_eq!(run(&["archive", &name, "--server", "http://127.0.0.1:1"]).0, 3);
+    assert!(!archive.exists());
+}
+
+#[test]
+fn the_help_of_every_audit_lists_its_exit_codes() {
+    let names = ["verify", "replay", "log", "export", "diff", "receipt", "check-receipt"];
+    let audits = names.map(|name| vec!["audit", name]);
+    for args in audits.into_iter().chain([vec!["audit"], vec!["archive"]]) {
+        let (code, told, _) = run(&[&args[..], &["--help"]].concat());
+        for exit in ["Exit codes:", "\n  0  ", "\n  1  ", "\n  2  ", "\n  3  ", "\n  4  "] {
+            assert!(code == 0 && told.contains(exit), "{args:?}: {told}");
+        }
     }
 }
 
@@ -321,7 +510,7 @@ async fn a_state_is_rebuilt_into_files_and_an_export_holds_the_records() {
     let (code, told) =
         json(&["audit", "replay", "--at", "6", "--dir", &tree, "--data", &data, "--json"]);
     assert_eq!((code, &told["revision"], &told["entries"]), (0, &6.into(), &5.into()), "{told}");
-    assert_eq!(fs::read_to_string(format!("{tree}/app/db/1")).expect("a value"), "5");
+    assert_eq!(fs::read_to_string(format!("{tree}/app/db/1.json")).expect("a value"), "5");
     assert_eq!(run(&["audit", "replay", "--dir", &tree, "--data", &data]).0, 1, "it is there");
     assert_eq!(run(&["audit", "replay", "--out", &state, "--data", &data]).0, 0);
     let lines = fs::read_to_string(&state).expect("a file");
@@ -384,10 +573,77 @@ mod over_http {
             assert_eq!((code, &report["sound"]), (0, &Value::Bool(true)), "{report}");
             assert_eq!(report["head"]["digest"], status["digest"]);
             assert_eq!(report["confirmed"][0]["hash"], status["hash"], "{report}");
+            // A head that contradicts the server's own ends with the report, too.
+            let other = format!("70:{}", "0".repeat(64));
+            let (code, report) =
+                as_json(&["audit", "verify", "--url", &url, "--head", &other, "--json"]).await;
+            assert_eq!((code, found(&report)), (1, (70, "published")), "{report}");
+            assert_eq!((&report["proven"]["revision"], &report["confirmed"][0]["hash"]), (&69.into(), &status["hash"]));
+            let (code, told, _) = ran(&["audit", "verify", "--url", &url, "--head", &other]).await;
+            assert!(code == 1 && told.contains("BROKEN at revision 70: published"), "{told}");
             let wrong = format!("60:{}", "0".repeat(64));
             let (code, report) =
                 as_json(&["audit", "verify", "--url", &url, "--head", &wrong, "--json"]).await;
             assert_eq!((code, found(&report)), (1, (60, "published")), "{report}");
+        }
+
+        async fn a_history_in_the_servers_tail_is_read_in_one_stream(log) {
+            let stand = Stand::start(log);
+            let url = stand.server.url();
+            for number in 0..120 {
+                let key = format!("k/{number}");
+                assert_eq!(ran(&["put", "app", &key, "1", "--server", &url]).await.0, 0);
+            }
+            let answered = async || {
+                Scrape::of(stand.server.host()).await.value("headwater_http_requests_total")
+            };
+            let before = answered().await;
+            let (code, report) = as_json(&["audit", "verify", "--server", &url, "--json"]).await;
+            assert_eq!((code, &report["commits"]), (0, &120.into()), "{report}");
+            let asked = answered().await - before;
+            assert!(asked < 10.0, "{asked} requests for 120 commits");
+            // The stream tells when a record was appended; who asks for one record is not told.
+            let dir = tempfile::tempdir().expect("a folder");
+            let avro = dir.path().join("h.avro").display().to_string();
+            let export = ["audit", "export", "--format", "avro", "--out", &avro, "--server", &url];
+            assert_eq!(ran(&export).await.0, 0);
+            let times: Vec<_> = apache_avro::Reader::new(fs::File::open(&avro).expect("a file"))
+                .expect("an object container file")
+                .map(|object| {
+                    let apache_avro::types::Value::Record(fields) = object.expect("an object") else {
+                        panic!("a record")
+                    };
+                    fields.into_iter().find(|(name, _)| name == "appended_at").expect("it").1
+                })
+                .collect();
+            use apache_avro::types::Value::{Null, TimestampMillis, Union};
+            assert_eq!(times[0], Union(0, Box::new(Null)));
+            let recent = |time: &apache_avro::types::Value| {
+                matches!(time, Union(1, at) if matches!(**at, TimestampMillis(ms) if ms > 1_700_000_000_000))
+            };
+            assert_eq!((times.len(), times.iter().filter(|time| recent(time)).count()), (121, 120));
+        }
+
+        async fn a_key_that_is_also_a_folder_of_keys_is_rebuilt_into_files_and_read_back(log) {
+            let stand = Stand::start(log);
+            let url = stand.server.url();
+            let keys = ["a", "a/b", "a.json/c", "a.json"];
+            for key in keys {
+                let put = ["put", "app", key, "{\"it\": 1}", "--server", &url];
+                assert_eq!(ran(&put).await.0, 0);
+            }
+            let dir = tempfile::tempdir().expect("a folder");
+            let tree = dir.path().join("tree").display().to_string();
+            let (code, _, told) = ran(&["audit", "replay", "--dir", &tree, "--server", &url]).await;
+            assert_eq!(code, 0, "{told}");
+            assert_eq!(fs::read_to_string(format!("{tree}/app/a.json")).expect("a file"), "{\"it\": 1}");
+            assert_eq!(fs::read_to_string(format!("{tree}/app/a/b.json")).expect("a file"), "{\"it\": 1}");
+            let import = ["import", "copy", &format!("{tree}/app"), "--server", &url];
+            assert_eq!(ran(&import).await.0, 0);
+            for key in keys {
+                let (code, value, _) = ran(&["get", "copy", key, "--server", &url]).await;
+                assert!(code == 0 && value.contains("\"it\""), "{key}: {value}");
+            }
         }
 
         async fn a_rebuilt_state_is_compared_with_the_servers(log) {

@@ -75,15 +75,10 @@ impl Archive {
     ) -> Result<Report, AuditError> {
         let (reader, damages) = ArchiveReader::lenient(self.clone());
         let mut all = self.published();
-        for (revision, hash) in published.iter() {
-            if !all.add(revision, hash) {
-                let found = all.hash_of(revision).unwrap_or_default();
-                return Err(AuditError::OtherChain { revision, found, wanted: hash });
-            }
-        }
+        published.iter().for_each(|(revision, hash)| all.add(revision, hash));
         let mut report = verify(Box::new(reader), &all, progress).await?;
         // What an archive says of itself confirms nothing of it.
-        let given = |head: &Confirmed| published.hash_of(head.revision).is_some();
+        let given = |head: &Confirmed| published.contains(head.revision, head.hash);
         report.confirmed.retain(given);
         for damage in damages.take() {
             // What is damaged shows at its revision, where the chain tells it; else the segment must do.
@@ -104,10 +99,13 @@ impl Archive {
     }
 }
 
+/// Held for as long as a process writes the archive.
+const LOCK: &str = ".archive.lock";
+
 /// Takes a folder for this process, as long as the file is held.
 fn lock(dir: &Path) -> Result<File, AuditError> {
     fs::create_dir_all(dir).map_err(AuditError::file("create", dir))?;
-    let path = dir.join(".archive.lock");
+    let path = dir.join(LOCK);
     let mut options = File::options();
     let file = options.create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(AuditError::file("open", &path))?;

@@ -8,7 +8,7 @@ use headwater_log::{LogReader, Seek};
 use headwater_schemas::{Hash, Head, Point, Position, Record};
 
 use super::segment::{self, Gathered};
-use super::{MANIFEST, Manifest, lock, place};
+use super::{LOCK, MANIFEST, Manifest, lock, place};
 use crate::durable::{Step, put, sweep};
 use crate::links::{Linked, Links};
 use crate::pump::Pump;
@@ -35,7 +35,13 @@ pub async fn archive(
     dir: &Path,
     progress: impl FnMut(Progress),
 ) -> Result<Archived, AuditError> {
-    archive_by_steps(reader, dir, progress, &mut |_| Ok(())).await
+    let is_new = !dir.exists();
+    let archived = archive_by_steps(reader, dir, progress, &mut |_| Ok(())).await;
+    if is_new && archived.is_err() && !dir.join(MANIFEST).exists() {
+        // Nothing was archived: nothing is left. Where that fails, the next run goes on in what is there.
+        let _ = fs::remove_file(dir.join(LOCK)).and_then(|()| fs::remove_dir(dir));
+    }
+    archived
 }
 
 type Steps<'s> = &'s mut (dyn FnMut(Step) -> Result<(), AuditError> + Send);
@@ -46,6 +52,8 @@ pub(super) async fn archive_by_steps(
     mut progress: impl FnMut(Progress),
     steps: Steps<'_>,
 ) -> Result<Archived, AuditError> {
+    // A log that is out of reach leaves no folder behind.
+    reader.end().await?;
     let _lock = lock(dir)?;
     sweep(dir)?;
     let held = if dir.join(MANIFEST).exists() { Some(Manifest::load(dir)?) } else { None };
@@ -119,7 +127,16 @@ impl Writing<'_> {
         progress: &mut impl FnMut(Progress),
     ) -> Result<Links, AuditError> {
         let mut pump = Pump::from(reader, from).await?;
-        while let Some(records) = pump.next().await? {
+        loop {
+            let records = match pump.next().await {
+                Ok(Some(records)) => records,
+                Ok(None) => break,
+                Err(error) => {
+                    // What stands before a damage is whole, and kept.
+                    self.flush()?;
+                    return Err(error.into());
+                }
+            };
             for record in &records {
                 self.take(record, &mut links)?;
             }

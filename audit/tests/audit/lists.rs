@@ -1,11 +1,15 @@
 //! Replays, listings, differences and exports beside the model.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use headwater_audit::{
     At, AuditError, Listing, OCF_SCHEMA, OcfExport, Order, diff, list, replay, visit,
 };
-use headwater_schemas::Hash;
+use headwater_log::{Batch, Identity, LogReader, ReadError, Seek};
+use headwater_schemas::{Hash, Position};
 use std::ops::ControlFlow;
 
 use crate::support::{STREAM, Story, put, reader};
@@ -92,6 +96,79 @@ async fn a_difference_leads_from_one_state_to_the_other() {
         }
         assert_eq!(got, wanted, "{from} → {to}");
     }
+}
+
+/// A reader that counts what it gives.
+struct Counting(Box<dyn LogReader>, usize);
+
+impl LogReader for Counting {
+    fn identity(&self) -> &Identity {
+        self.0.identity()
+    }
+
+    fn read(&mut self, wait: Duration, bytes: usize) -> BoxFuture<'_, Result<Batch, ReadError>> {
+        async move {
+            // A record at a time, so that nothing is read ahead.
+            let batch = self.0.read(wait, bytes.min(1)).await?;
+            self.1 += batch.records.len();
+            Ok(batch)
+        }
+        .boxed()
+    }
+
+    fn seek(&mut self, to: Seek) -> BoxFuture<'_, Result<Position, ReadError>> {
+        self.0.seek(to)
+    }
+
+    fn end(&mut self) -> BoxFuture<'_, Result<Position, ReadError>> {
+        self.0.end()
+    }
+}
+
+#[tokio::test]
+async fn a_difference_costs_one_pass_up_to_the_later_point() {
+    let story = Story::of(30);
+    let time = At::Time(story.states[7].head().at_ms);
+    for (from, to, records) in [
+        (At::Revision(5), At::Revision(20), 21),
+        (At::Revision(20), At::Revision(5), 21),
+        // Where a time ends shows the commit behind it.
+        (time, At::Revision(3), 9),
+        (At::End, At::Revision(5), 31),
+    ] {
+        let mut log = Counting(reader(&story.records).await, 0);
+        diff(&mut log, from, to).await.unwrap();
+        assert_eq!(log.1, records, "{from:?} → {to:?}");
+    }
+    let mut log = Counting(reader(&story.records).await, 0);
+    let beyond = diff(&mut log, At::Revision(5), At::Revision(31)).await.unwrap_err();
+    assert!(matches!(beyond, AuditError::Beyond { wanted: 31, last: 30 }), "{beyond}");
+    let (from, to, changes) = diff(&mut log, time, At::End).await.unwrap();
+    assert_eq!((from, to, changes.len()), (7, 30, 5));
+}
+
+#[tokio::test]
+async fn an_export_says_nothing_where_a_log_does_not_tell_when_a_record_was_appended() {
+    let story = Story::of(2);
+    let mut log = reader(&story.records).await;
+    let mut ocf = OcfExport::new(STREAM, Vec::new()).unwrap();
+    let mut number = 0;
+    visit(log.as_mut(), |mut accepted| {
+        accepted.record.appended_at_ms = number * 1_700_000_000_000;
+        number += 1;
+        ocf.push(&accepted).map(|()| ControlFlow::Continue(()))
+    })
+    .await
+    .unwrap();
+    let bytes = ocf.finish().unwrap();
+    let times = apache_avro::Reader::new(&bytes[..]).unwrap().map(|object| {
+        let apache_avro::types::Value::Record(fields) = object.unwrap() else { panic!("a record") };
+        fields.into_iter().find(|(it, _)| it == "appended_at").unwrap().1
+    });
+    use apache_avro::types::Value::{Null, TimestampMillis, Union};
+    let told = |at_ms| Union(1, Box::new(TimestampMillis(at_ms)));
+    let wanted = [Union(0, Box::new(Null)), told(1_700_000_000_000), told(3_400_000_000_000)];
+    assert!(times.eq(wanted));
 }
 
 #[tokio::test]

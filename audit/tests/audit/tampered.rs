@@ -101,6 +101,26 @@ async fn an_added_record_is_found_at_the_revision_it_takes() {
 }
 
 #[tokio::test]
+async fn two_published_heads_that_contradict_each_other_are_a_break_and_the_rest_is_proven() {
+    let story = Story::of(10);
+    let wrong = Hash([9; 32]);
+    for revision in [4, 10] {
+        let real = story.point(revision).hash;
+        let published: Published =
+            [(revision as u64, real), (revision as u64, wrong)].into_iter().collect();
+        let report = verified(&story.records, &published).await;
+        assert_eq!((report.breaks.len(), first(&report)), (1, (revision as u64, "published")));
+        assert!(report.breaks[0].detail.contains(&wrong.to_string()), "{report:?}");
+        assert_eq!(report.proven.unwrap().revision, revision as u64 - 1);
+        assert_eq!((report.confirmed.len(), report.confirmed[0].hash), (1, real));
+    }
+    // Above the log's end no two can be right, and the log is cut in any case.
+    let published: Published = [(12, wrong), (12, Hash([8; 32]))].into_iter().collect();
+    let report = verified(&story.records, &published).await;
+    assert_eq!((first(&report), report.proven.unwrap().revision), ((11, "cut"), 10));
+}
+
+#[tokio::test]
 async fn a_forged_history_that_is_longer_than_the_real_one_is_found_by_a_published_head() {
     let story = Story::of(8);
     let mut other =

@@ -86,7 +86,7 @@ trait Sink {
     fn finish(self: Box<Self>, about: &Report) -> Result<(), Failure>;
 }
 
-pub(super) use tree::{CONTENTS, Contents};
+pub(super) use tree::{Branch, CONTENTS, Contents};
 
 pub(super) async fn run(args: Export) -> Result<(), Failure> {
     let client = connect(&args.remote)?;

@@ -21,7 +21,8 @@
 //!
 //! An append is in the log when the disk has it. A crash loses nothing that was acknowledged; a write that the
 //! crash tore is cut off. Damage anywhere else is a refusal to open that names the revision: nothing is ever
-//! repaired, skipped or rolled back behind anybody's back.
+//! repaired, skipped or rolled back behind anybody's back. A [`ReadOnlyLog`] changes nothing in the directory and
+//! reads a damaged log up to its damage.
 
 mod checksum;
 mod committer;
@@ -31,15 +32,19 @@ mod log;
 mod metrics;
 mod open;
 mod queue;
+mod read_only;
 mod reader;
 mod ring;
+mod salvage;
 mod scan;
 mod settings;
 mod shared;
 mod stored;
+mod table;
 mod wal;
 
 pub use damage::Damage;
 pub use log::EmbeddedLog;
 pub use open::OpenError;
+pub use read_only::ReadOnlyLog;
 pub use settings::EmbeddedSettings;

@@ -38,7 +38,7 @@ pub enum OpenError {
     InUse {
         /// The directory.
         dir: PathBuf,
-        /// ` (pid 17)`, or nothing where that is not known.
+        /// ` (pid 17)`, ` (it only reads)`, or nothing where that is not known.
         holder: String,
     },
     /// A record was changed or lost after it was acknowledged: restore a copy. Nothing was changed.
@@ -107,12 +107,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::Error(error)) => return Err(unusable(error)),
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let known = file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
-            let holder = if known { format!(" (pid {})", pid.trim()) } else { String::new() };
-            return Err(OpenError::InUse { dir: dir.into(), holder });
-        }
+        Err(TryLockError::WouldBlock) => return Err(in_use(dir, file)),
     }
     let note = |file: &mut File| {
         file.set_len(0)?;
@@ -121,6 +116,46 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     };
     note(&mut file).map_err(unusable)?;
     Ok(file)
+}
+
+/// Keeps everybody who writes out of the directory without changing it. A directory without the file was copied
+/// from somewhere, and nobody writes there.
+///
+/// # Errors
+/// [`OpenError::InUse`], or the file cannot be read.
+pub(crate) fn lock_shared(dir: &Path) -> Result<Option<File>, OpenError> {
+    let unusable = |error| OpenError::Directory { dir: dir.into(), error };
+    let file = match File::open(dir.join(LOCK_FILE)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unusable(error)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::Error(error)) => Err(unusable(error)),
+        Err(TryLockError::WouldBlock) => Err(in_use(dir, file)),
+    }
+}
+
+/// Who writes has noted its pid; who only reads has noted nothing, and the pid there is of somebody before.
+fn in_use(dir: &Path, mut file: File) -> OpenError {
+    let mut pid = String::new();
+    let holder = if file.try_lock_shared().is_ok() {
+        " (it only reads)".to_owned()
+    } else if file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty() {
+        format!(" (pid {})", pid.trim())
+    } else {
+        String::new()
+    };
+    OpenError::InUse { dir: dir.into(), holder }
+}
+
+/// Whether a log was ever made here: an empty directory, or one whose making was cut off, holds none.
+///
+/// # Errors
+/// The directory cannot be read.
+pub(crate) fn holds_log(dir: &Path) -> io::Result<bool> {
+    Ok(!Held::count(dir)?.is_new && !dir.join(MAKING_FILE).try_exists()?)
 }
 
 /// Says that the log is being made: what stands here then was never acknowledged.
@@ -174,7 +209,7 @@ impl Held {
     }
 }
 
-fn options(settings: &EmbeddedSettings, is_new: bool) -> Options {
+pub(crate) fn options(settings: &EmbeddedSettings, is_new: bool) -> Options {
     let mut options = Options::default();
     options.create_if_missing(is_new);
     options.set_paranoid_checks(true);

@@ -89,7 +89,7 @@ impl Reader {
 }
 
 /// The first record appended at or after a time: times never go back, so halving finds it.
-fn first_at(db: &DB, end: u64, at_ms: i64) -> Result<u64, Damage> {
+pub(crate) fn first_at(db: &DB, end: u64, at_ms: i64) -> Result<u64, Damage> {
     let (mut low, mut high) = (0, end);
     while low < high {
         let middle = low + (high - low) / 2;

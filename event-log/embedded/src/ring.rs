@@ -30,6 +30,11 @@ impl Ring {
         }
     }
 
+    /// The position behind the newest record; 0 without any.
+    pub(crate) fn end(&self) -> u64 {
+        self.records.back().map_or(0, |record| record.position.0 + 1)
+    }
+
     /// The records from `position` on, at least one and about `max_bytes`; none when they are no longer here.
     pub(crate) fn from(&self, position: u64, max_bytes: usize) -> Option<Vec<Record>> {
         let first = self.records.front()?.position.0;

@@ -14,6 +14,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+use headwater_schemas::{Position, Record};
+
 use crate::checksum::crc32c;
 use crate::{Damage, stored};
 
@@ -39,10 +42,27 @@ const NOTHING: u8 = 13;
 /// # Errors
 /// Outside: a file cannot be read. Inside: the first [`Damage`].
 pub(crate) fn check(dir: &Path) -> io::Result<Result<(), Damage>> {
-    let mut chain = Chain::default();
+    check_with(dir, &mut Chain::default())
+}
+
+/// The records before the first damage, also those of the group that it stands in, which RocksDB gives up whole.
+///
+/// # Errors
+/// A file cannot be read.
+pub(crate) fn sound(dir: &Path) -> io::Result<Vec<Record>> {
+    let mut chain = Chain { kept: Some(Vec::new()), ..Chain::default() };
+    let checked = check_with(dir, &mut chain)?;
+    let mut kept = chain.kept.unwrap_or_default();
+    if let Err(Damage { position: Some(damaged), .. }) = checked {
+        kept.retain(|record| record.position.0 < damaged);
+    }
+    Ok(kept)
+}
+
+fn check_with(dir: &Path, chain: &mut Chain) -> io::Result<Result<(), Damage>> {
     for file in files(dir)? {
         let bytes = fs::read(&file)?;
-        if let Err(mut damage) = walk(&bytes, &mut chain) {
+        if let Err(mut damage) = walk(&bytes, chain) {
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             damage.detail = format!("{} in {name}", damage.detail);
             return Ok(Err(damage));
@@ -169,24 +189,26 @@ fn has_more(rest: &[u8]) -> bool {
 }
 
 /// What the records so far lead to.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Chain {
     /// The position that must come next; none before the first record.
     next: Option<u64>,
     /// The last revision.
     revision: Option<u64>,
+    /// The records themselves, where they are wanted.
+    kept: Option<Vec<Record>>,
 }
 
 impl Chain {
     /// Takes in one batch, of which the files say that something is `wrong`.
     fn follow(&mut self, batch: &[u8], wrong: Option<String>) -> Result<(), Damage> {
-        let before = *self;
+        let (next, revision) = (self.next, self.revision);
         let (told, found) = self.take(batch)?;
         let miscounted = || (told != found).then(|| format!("{told} records are {found}"));
         let Some(detail) = wrong.or_else(miscounted) else { return Ok(()) };
         // With every record sound, it is RocksDB's own part of the batch: the whole of it is in doubt.
-        let (position, claimed) = first_put(batch).unwrap_or((before.next, None));
-        let revision = before.revision.map(|last| last + 1).or(claimed);
+        let (position, claimed) = first_put(batch).unwrap_or((next, None));
+        let revision = revision.map(|last| last + 1).or(claimed);
         Err(Damage { position, revision, detail })
     }
 
@@ -222,9 +244,14 @@ impl Chain {
         if self.next.is_some_and(|next| next != position) {
             return Err(self.damage(format!("it is missing; position {position} comes next")));
         }
-        if let Err(why) = stored::decode(position, value) {
+        let (appended_at_ms, bytes) = match stored::decode(position, value) {
+            Ok(record) => record,
             // Neither its key nor its revision can be believed: what came before says which it is.
-            return Err(self.damage(why.into()));
+            Err(why) => return Err(self.damage(why.into())),
+        };
+        if let Some(kept) = &mut self.kept {
+            let (position, bytes) = (Position(position), Bytes::copy_from_slice(bytes));
+            kept.push(Record { position, appended_at_ms, bytes });
         }
         self.next = Some(position + 1);
         self.revision = stored::claimed_revision(value).or(self.revision);
@@ -243,13 +270,19 @@ fn first_put(batch: &[u8]) -> Option<(Option<u64>, Option<u64>)> {
     Some((stored::position(key), stored::claimed_revision(string(rest)?.0)))
 }
 
-/// A string with its length (a varint of at most 32 bits) before it, and what follows.
+/// A string with its length before it, and what follows.
 fn string(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut length = 0_u64;
+    let (length, rest) = varint(bytes)?;
+    rest.split_at_checked(length)
+}
+
+/// A length as RocksDB writes them, in at most 5 bytes, and what follows.
+pub(crate) fn varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let mut number = 0_u64;
     for (index, byte) in bytes.iter().enumerate().take(5) {
-        length |= u64::from(byte & 0x7F) << (7 * index);
+        number |= u64::from(byte & 0x7F) << (7 * index);
         if byte & 0x80 == 0 {
-            return bytes.get(index + 1..)?.split_at_checked(usize::try_from(length).ok()?);
+            return Some((usize::try_from(number).ok()?, bytes.get(index + 1..)?));
         }
     }
     None
@@ -271,7 +304,7 @@ mod tests {
         let mut bytes = vec![0; 100];
         bytes[99] = 1;
         assert!(
-            walk(&bytes, &mut Chain { next: Some(7), revision: Some(5) })
+            walk(&bytes, &mut Chain { next: Some(7), revision: Some(5), kept: None })
                 .is_err_and(|damage| { damage.position == Some(7) && damage.revision == Some(6) })
         );
     }

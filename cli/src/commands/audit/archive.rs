@@ -11,7 +11,6 @@ use crate::output;
 pub(crate) async fn run(args: Archive) -> Result<(), Failure> {
     let opened = args.source.open().await?;
     let archived = of(&args, &opened).await;
-    opened.close().await;
     let archived = archived?;
     if args.json {
         return output::json(&archived);

@@ -9,33 +9,51 @@ use headwater_schemas::{Hash, Namespace};
 
 use crate::kafka::KafkaFlags;
 
+/// What `--help` says of the exit codes of every audit.
+pub(crate) const EXITS: &str = "\
+Exit codes:
+  0  done; of verify and check-receipt: proven
+  1  the history is broken, or contradicts a head that was published; or refused or failed. The message says which
+  2  the command line is wrong
+  3  the server or Kafka cannot be reached, or is not ready: try again later
+  4  the log does not reach that revision";
+
+/// Notes on a command, and the exit codes.
+fn notes(notes: &str) -> String {
+    format!("{notes}\n\n{EXITS}")
+}
+
 /// What is done with a history.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Audit {
     /// Prove the whole history: the chain, every commit, every digest. Says where it breaks, and what is still proven
-    #[command(after_help = VERIFY_NOTES)]
+    #[command(after_help = notes(VERIFY_NOTES))]
     Verify(Verify),
     /// Rebuild the state at a revision or time from the log alone
-    #[command(after_help = REPLAY_NOTES)]
+    #[command(after_help = notes(REPLAY_NOTES))]
     Replay(Replay),
     /// Say who changed what, when and why
+    #[command(after_help = EXITS)]
     Log(Log),
     /// Write the history as NDJSON, or its records as stored as an Avro file
-    #[command(after_help = EXPORT_NOTES)]
+    #[command(after_help = notes(EXPORT_NOTES))]
     Export(Export),
     /// Say what differs between the states at two points
+    #[command(after_help = EXITS)]
     Diff(Diff),
     /// Write a small file that proves, offline, that a commit is part of the history
-    #[command(after_help = RECEIPT_NOTES)]
+    #[command(after_help = notes(RECEIPT_NOTES))]
     Receipt(Receipt),
     /// Check such a file, without any server or log
+    #[command(after_help = EXITS)]
     CheckReceipt(CheckReceipt),
 }
 
 const VERIFY_NOTES: &str = "\
 The chain proves that nothing inside it was changed. That nothing was cut off its end, and that it is not another history \
 altogether, is proven only by a head that was published elsewhere: a server's (--server), one from a ticket or another \
-machine (--head 4711:HASH), or an archive's own. Exit status 1: the history is broken; the report says where.
+machine (--head 4711:HASH), or an archive's own. Whatever is broken or contradicts a head, the report says where, and up to \
+which revision the history is proven all the same. A damaged embedded log is read up to its damage.
 
 Examples:
   headwater audit verify                                            over HTTP, from the server
@@ -47,7 +65,8 @@ Examples:
 const REPLAY_NOTES: &str = "\
 Examples:
   headwater audit replay --at 4711 > state.ndjson
-  headwater audit replay --at 2026-11-22T08:15:30Z --archive /backup/prod --dir ./restored";
+  headwater audit replay --at 2026-11-22T08:15:30Z --archive /backup/prod --dir ./restored
+  headwater import payments.prod ./restored/payments.prod --dry-run        what putting it back would change";
 
 const EXPORT_NOTES: &str = "\
 Examples:
@@ -69,7 +88,7 @@ pub(crate) struct Source {
     /// http://127.0.0.1:7070]
     #[arg(long, visible_alias = "url", value_name = "URL")]
     pub(crate) server: Option<String>,
-    /// Read the embedded log in this data directory; its server must be stopped
+    /// Read the embedded log in this data directory, and change nothing there; its server must be stopped
     #[arg(long, visible_alias = "data-dir", value_name = "DIR", conflicts_with_all = ["archive", "kafka"])]
     pub(crate) data: Option<PathBuf>,
     /// Read this archive
@@ -114,7 +133,7 @@ pub(crate) struct Replay {
     /// Write the entries to this file, one JSON object a line, instead of standard output
     #[arg(long, value_name = "FILE", conflicts_with = "dir")]
     pub(crate) out: Option<PathBuf>,
-    /// Write the values into a new folder: NAMESPACE/KEY
+    /// Write the values into a new folder: a folder a namespace, each as `headwater export --format tree` writes it
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
     /// Say what was rebuilt in JSON
@@ -244,7 +263,7 @@ pub(crate) struct CheckReceipt {
 
 /// `headwater archive`.
 #[derive(Debug, Args)]
-#[command(after_help = ARCHIVE_NOTES)]
+#[command(after_help = notes(ARCHIVE_NOTES))]
 pub(crate) struct Archive {
     /// The archive; made when it is absent, gone on with when it is there
     pub(crate) dir: PathBuf,

@@ -13,9 +13,7 @@ use crate::output;
 
 pub(super) async fn run(args: Diff) -> Result<(), Failure> {
     let opened = args.source.open().await?;
-    let done = of(&args, &opened).await;
-    opened.close().await;
-    done
+    of(&args, &opened).await
 }
 
 async fn of(args: &Diff, opened: &Opened) -> Result<(), Failure> {

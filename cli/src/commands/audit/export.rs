@@ -19,9 +19,7 @@ pub(super) async fn run(args: Export) -> Result<(), Failure> {
         );
     }
     let opened = args.source.open().await?;
-    let done = of(&args, &opened).await;
-    opened.close().await;
-    done
+    of(&args, &opened).await
 }
 
 async fn of(args: &Export, opened: &Opened) -> Result<(), Failure> {

@@ -22,7 +22,6 @@ pub(super) async fn run(args: Log) -> Result<(), Failure> {
         Opened::Server(client) => of_server(&args, client, &mut printer).await,
         _ => of_log(&args, &opened, &mut printer).await,
     };
-    opened.close().await;
     done?;
     printer.end()
 }

@@ -16,9 +16,7 @@ use crate::output::{self, one_line, shown};
 
 pub(super) async fn run(args: Receipt) -> Result<(), Failure> {
     let opened = args.source.open().await?;
-    let done = of(&args, &opened).await;
-    opened.close().await;
-    done
+    of(&args, &opened).await
 }
 
 async fn of(args: &Receipt, opened: &Opened) -> Result<(), Failure> {

@@ -1,23 +1,24 @@
 //! `headwater audit replay`.
 
+use std::path::Path;
+
 use headwater_api::EntryBody;
 use headwater_audit::{Break, Place, replay};
 use headwater_client::Client;
-use headwater_schemas::State;
+use headwater_schemas::{Namespace, State};
 use serde_json::json;
 
 use super::args::Replay;
 use super::source::{Opened, failed};
 use super::{point, told, write_line};
+use crate::commands::export::Branch;
 use crate::exit::Failure;
 use crate::file_output::{FileOutput, NewFolder};
 use crate::output::{self, one_line};
 
 pub(super) async fn run(args: Replay) -> Result<(), Failure> {
     let opened = args.source.open().await?;
-    let done = of(&args, &opened).await;
-    opened.close().await;
-    done
+    of(&args, &opened).await
 }
 
 async fn of(args: &Replay, opened: &Opened) -> Result<(), Failure> {
@@ -68,13 +69,7 @@ async fn same(server: &Client, place: &Place) -> Result<bool, Failure> {
 
 fn put(args: &Replay, state: &State) -> Result<(), Failure> {
     if let Some(dir) = &args.dir {
-        let mut folder = NewFolder::create(dir)?;
-        for (namespace, key, entry) in state.iter() {
-            folder.put(&format!("{namespace}/{key}"), &entry.value).map_err(|failure| {
-                failure.hint("a key that is also the folder of others cannot be a file: take --out")
-            })?;
-        }
-        return folder.name();
+        return tree(dir, state);
     }
     let mut out = FileOutput::open(args.out.as_deref())?;
     for (namespace, key, entry) in state.iter() {
@@ -82,6 +77,28 @@ fn put(args: &Replay, state: &State) -> Result<(), Failure> {
         write_line(&mut out, &body).map_err(failed)?;
     }
     out.finish()
+}
+
+/// A folder a namespace, each as `headwater export --format tree` writes it.
+fn tree(dir: &Path, state: &State) -> Result<(), Failure> {
+    let mut folder = NewFolder::create(dir)?;
+    let head = state.head();
+    let mut growing: Option<(&Namespace, Branch)> = None;
+    for (namespace, key, entry) in state.iter() {
+        if growing.as_ref().is_none_or(|(of, _)| *of != namespace) {
+            let next = (namespace, Branch::new(namespace.clone(), format!("{namespace}/")));
+            if let Some((_, whole)) = growing.replace(next) {
+                whole.end(&mut folder, head.revision, head.hash)?;
+            }
+        }
+        if let Some((_, branch)) = &mut growing {
+            branch.put(&mut folder, key.clone(), entry.content_type.to_string(), &entry.value)?;
+        }
+    }
+    if let Some((_, whole)) = growing {
+        whole.end(&mut folder, head.revision, head.hash)?;
+    }
+    folder.name()
 }
 
 /// On standard output, unless the entries went there.

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use headwater_audit::archive::Archive;
-use headwater_audit::{AuditError, Break, Kind, Published};
+use headwater_audit::{AuditError, Published};
 use headwater_client::Client;
-use headwater_log::{Log, LogReader};
-use headwater_log_embedded::{EmbeddedLog, EmbeddedSettings, OpenError};
+use headwater_log::{Log, LogReader, ReadError};
+use headwater_log_embedded::{OpenError, ReadOnlyLog};
 use headwater_log_kafka::{KafkaLog, KafkaSettings};
 use headwater_replica::RecordReader;
 
@@ -21,7 +21,7 @@ const SERVER: &str = "http://127.0.0.1:7070";
 /// An open source.
 pub(super) enum Opened {
     Server(Client),
-    Log(Arc<dyn Log>, Option<Arc<EmbeddedLog>>),
+    Log(Arc<dyn Log>),
     Archive(Archive),
 }
 
@@ -32,14 +32,13 @@ impl Source {
             return Archive::open(dir).map(Opened::Archive).map_err(failed);
         }
         if let Some(dir) = &self.data {
-            let log = embedded(dir).await.map_err(|error| Failure::failed(error).hint(STOPPED))?;
-            return Ok(Opened::Log(log.clone(), Some(log)));
+            return embedded(dir).await.map(|log| Opened::Log(log)).map_err(unopened);
         }
         if let Some(kafka) = self.kafka()? {
             let kafka = KafkaSettings { create: false, ..kafka };
             let log = KafkaLog::open_read_only(kafka).await;
             let log = log.map_err(|error| Failure::new(Exit::Unreachable, error))?;
-            return Ok(Opened::Log(log, None));
+            return Ok(Opened::Log(log));
         }
         self.client().map(Opened::Server)
     }
@@ -79,27 +78,20 @@ fn client(server: &str) -> Result<Client, Failure> {
     built.map_err(|error| Failure::usage(format_args!("--server: {error}")))
 }
 
-/// Opens the embedded log below a data directory, or in a log's own directory.
-async fn embedded(data: &Path) -> Result<Arc<EmbeddedLog>, OpenError> {
+/// Opens the embedded log below a data directory, or in a log's own directory, and changes nothing there.
+async fn embedded(data: &Path) -> Result<Arc<ReadOnlyLog>, OpenError> {
     let below = data.join("log");
     let dir = if below.is_dir() { below } else { data.to_owned() };
-    if !dir.join("CURRENT").is_file() {
-        let error = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no log in it");
-        return Err(OpenError::Directory { dir, error });
-    }
-    let settings = EmbeddedSettings::new(&dir);
-    let opened = tokio::task::spawn_blocking(move || EmbeddedLog::open(settings)).await;
-    opened.unwrap_or_else(|error| Err(OpenError::Storage { dir, detail: error.to_string() }))
+    let opened = tokio::task::spawn_blocking({
+        let dir = dir.clone();
+        move || ReadOnlyLog::open(&dir)
+    });
+    opened.await.unwrap_or_else(|error| Err(OpenError::Storage { dir, detail: error.to_string() }))
 }
 
-/// The damage that a log's own checks find before anything is read, if that is what is wrong with it.
-pub(super) async fn damage(data: &Path) -> Option<Break> {
-    let Err(OpenError::Damaged { damage, .. }) = embedded(data).await else { return None };
-    let found = Break::new(damage.revision.unwrap_or(0), Kind::Damaged, &damage);
-    Some(match damage.position {
-        Some(position) => found.at(headwater_schemas::Position(position)),
-        None => found,
-    })
+fn unopened(error: OpenError) -> Failure {
+    let failure = Failure::failed(&error);
+    if matches!(error, OpenError::InUse { .. }) { failure.hint(STOPPED) } else { failure }
 }
 
 impl Opened {
@@ -107,7 +99,7 @@ impl Opened {
     pub(super) async fn reader(&self) -> Result<Box<dyn LogReader>, Failure> {
         match self {
             Self::Server(client) => Ok(Box::new(RecordReader::new(client.clone()))),
-            Self::Log(log, _) => log.reader().await.map_err(|error| failed(error.into())),
+            Self::Log(log) => log.reader().await.map_err(|error| failed(error.into())),
             Self::Archive(archive) => Ok(archive.reader()),
         }
     }
@@ -128,13 +120,6 @@ impl Opened {
         }
         Ok(published)
     }
-
-    /// Leaves it tidy.
-    pub(super) async fn close(&self) {
-        if let Self::Log(_, Some(embedded)) = self {
-            embedded.close().await;
-        }
-    }
 }
 
 /// An audit's error as a command's.
@@ -142,7 +127,7 @@ pub(super) fn failed(error: AuditError) -> Failure {
     match &error {
         error if error.is_retryable() => Failure::new(Exit::Unreachable, error),
         AuditError::Beyond { .. } => Failure::new(Exit::NotFound, error),
-        AuditError::Broken(_) => Failure::failed(error)
+        AuditError::Broken(_) | AuditError::Read(ReadError::Corrupt(_)) => Failure::failed(error)
             .hint("`headwater audit verify` says what is broken, and what is still proven"),
         _ => Failure::failed(error),
     }

@@ -3,31 +3,27 @@
 use std::time::Instant;
 
 use headwater_api::Time;
-use headwater_audit::{Published, Report, Said, verify};
+use headwater_audit::{Report, Said, verify};
 use serde_json::json;
 
 use super::args::Verify;
 use super::progress::Bar;
-use super::source::{self, Opened, failed};
+use super::source::{Opened, failed};
 use super::told;
 use crate::exit::Failure;
 use crate::output::{self, one_line};
 
 pub(super) async fn run(args: Verify) -> Result<(), Failure> {
-    let opened = match args.source.open().await {
-        Ok(opened) => opened,
-        Err(failure) => return refused(&args, failure).await,
-    };
+    let opened = args.source.open().await?;
     let began = Instant::now();
-    let verified = of(&args, &opened).await;
-    opened.close().await;
-    show(&args, &verified?, began.elapsed().as_secs_f64())
+    let report = of(&args, &opened).await?;
+    show(&args, &report, began.elapsed().as_secs_f64())
 }
 
 async fn of(args: &Verify, opened: &Opened) -> Result<Report, Failure> {
     let witness = args.source.witness(opened)?;
     let mut published = opened.published(witness.as_ref()).await?;
-    add(&mut published, args)?;
+    args.heads.iter().for_each(|head| published.add(head.0, head.1));
     let bar = Bar::new("verifying");
     let verified = match opened {
         Opened::Archive(archive) => archive.verify(&published, |at| bar.show(at)).await,
@@ -35,24 +31,6 @@ async fn of(args: &Verify, opened: &Opened) -> Result<Report, Failure> {
     };
     bar.end();
     verified.map_err(failed)
-}
-
-fn add(published: &mut Published, args: &Verify) -> Result<(), Failure> {
-    for head in &args.heads {
-        if !published.add(head.0, head.1) {
-            let why = format!("revision {} has another hash on the server than in --head", head.0);
-            return Err(Failure::failed(why).hint("one of the two is not this history's"));
-        }
-    }
-    Ok(())
-}
-
-/// A log that does not open because its own checks find it damaged is a finding, too.
-async fn refused(args: &Verify, failure: Failure) -> Result<(), Failure> {
-    let Some(data) = &args.source.data else { return Err(failure) };
-    let Some(found) = source::damage(data).await else { return Err(failure) };
-    let report = Report::refused(data.display().to_string(), found);
-    show(args, &report, 0.0)
 }
 
 fn show(args: &Verify, report: &Report, seconds: f64) -> Result<(), Failure> {

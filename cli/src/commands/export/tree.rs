@@ -36,34 +36,67 @@ pub(in crate::commands) struct Filed {
 /// A tree that gets its name when it is whole.
 pub(super) struct Tree {
     folder: NewFolder,
-    names: Names,
-    contents: Contents,
+    branch: Branch,
 }
 
 impl Tree {
     pub(super) fn begin(namespace: &Namespace, dir: &Path) -> Result<Self, Failure> {
         let folder = NewFolder::create(dir)?;
-        let (revision, hash, files) = (0, Hash::default(), Vec::new());
-        let contents = Contents { namespace: namespace.clone(), revision, hash, files };
-        Ok(Self { folder, names: Names::default(), contents })
+        Ok(Self { folder, branch: Branch::new(namespace.clone(), String::new()) })
     }
 }
 
 impl Sink for Tree {
     fn take(&mut self, exported: Exported) -> Result<(), Failure> {
         let Exported { entry, value } = exported;
-        let file = self.names.give(&entry.key, extension(&entry.content_type));
-        self.folder.put(&file, &value)?;
-        let (key, content_type) = (entry.key, entry.content_type);
+        self.branch.put(&mut self.folder, entry.key, entry.content_type, &value)
+    }
+
+    fn finish(mut self: Box<Self>, about: &Report) -> Result<(), Failure> {
+        self.branch.end(&mut self.folder, about.revision, about.hash)?;
+        self.folder.name()
+    }
+}
+
+/// The files of one namespace in a folder.
+pub(in crate::commands) struct Branch {
+    /// What stands before each file's name.
+    below: String,
+    names: Names,
+    contents: Contents,
+}
+
+impl Branch {
+    pub(in crate::commands) fn new(namespace: Namespace, below: String) -> Self {
+        let (revision, hash, files) = (0, Hash::default(), Vec::new());
+        let contents = Contents { namespace, revision, hash, files };
+        Self { below, names: Names::default(), contents }
+    }
+
+    /// Adds a key's file; keys come in order.
+    pub(in crate::commands) fn put(
+        &mut self,
+        folder: &mut NewFolder,
+        key: Key,
+        content_type: String,
+        value: &[u8],
+    ) -> Result<(), Failure> {
+        let file = self.names.give(&key, extension(&content_type));
+        folder.put(&format!("{}{file}", self.below), value)?;
         self.contents.files.push(Filed { file, key, content_type });
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>, about: &Report) -> Result<(), Failure> {
-        (self.contents.revision, self.contents.hash) = (about.revision, about.hash);
+    /// Adds the page of contents.
+    pub(in crate::commands) fn end(
+        mut self,
+        folder: &mut NewFolder,
+        revision: u64,
+        hash: Hash,
+    ) -> Result<(), Failure> {
+        (self.contents.revision, self.contents.hash) = (revision, hash);
         let contents = serde_json::to_vec_pretty(&self.contents).map_err(Failure::failed)?;
-        self.folder.put(CONTENTS, &contents)?;
-        self.folder.name()
+        folder.put(&format!("{}{CONTENTS}", self.below), &contents)
     }
 }
 

@@ -4,4 +4,5 @@
 mod claims;
 mod crash;
 mod damage;
+mod read_only;
 mod support;
