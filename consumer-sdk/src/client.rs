@@ -1,19 +1,26 @@
 //! The client: a cheap handle on the one thread that follows a stream.
 
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
 use headwater_schemas::Namespace;
 use serde::de::DeserializeOwned;
 
+use crate::bind::BindKey;
 use crate::builder::Builder;
 use crate::commits::Commits;
 use crate::core::Life;
+use crate::decode::decode;
+use crate::derive::Derived;
 use crate::error::{Closed, HandleError, NO_NAMESPACES, NamespaceError, ValueError};
-use crate::handle::{BindKey, Handle};
+use crate::handle::Handle;
+use crate::key::OneKey;
 use crate::overlay::Overlay;
-use crate::slot::{Slot, Validate};
+use crate::recipe::Recipe;
+use crate::slot::{AnySlot, Place, Slot, Validate};
 use crate::status::Status;
+use crate::step::Step;
 use crate::view::View;
 
 /// A live, verified copy of some configuration. Cheap to clone.
@@ -74,15 +81,72 @@ impl Client {
         key: &str,
     ) -> Result<Handle<T>, HandleError> {
         View::check_key(key)?;
+        let recipe = OneKey::new(key, self.overlay.clone(), Box::new(decode::<T>));
+        let made = self.strict(Place::Key(key.to_owned()), Box::new(recipe))?;
+        made.ok_or_else(|| HandleError::Absent {
+            key: key.to_owned(),
+            namespaces: self.overlay.names().map(str::to_owned).collect(),
+        })
+    }
+
+    /// Derives a value from all keys under a prefix: a router, a price table. It is built once now, and again on the
+    /// client's own thread once for each revision that changed a key there in any of the namespaces (revisions that
+    /// follow faster than it builds are one). `build` sees those keys and no others, all at one revision, so it must be
+    /// quick; a panic is a refusal.
+    ///
+    /// Later a build that is refused leaves the last good value in place and is reported, under the key to blame
+    /// where the error is a [`ValueError`] or has one as its cause: what [`View::get`], [`View::decode`] and
+    /// [`View::refuse`] give.
+    ///
+    /// ```no_run
+    /// use std::collections::BTreeMap;
+    ///
+    /// # fn example(hw: &headwater::Client) -> Result<(), headwater::HandleError> {
+    /// let prices = hw.derive("prices/", |view| {
+    ///     let mut prices = BTreeMap::new();
+    ///     for (key, entry) in view.iter() {
+    ///         let cents: u32 = view.decode(key, entry)?;
+    ///         if cents == 0 {
+    ///             return Err(view.refuse(key, "nothing is free"));
+    ///         }
+    ///         prices.insert(key.to_owned(), cents);
+    ///     }
+    ///     Ok(prices)
+    /// })?;
+    /// println!("{} prices at revision {}", prices.load().len(), prices.load().revision());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`HandleError`] when the first build is refused, no key can begin so, or the client is closed.
+    pub fn derive<T, E, F>(&self, prefix: &str, build: F) -> Result<Handle<T>, HandleError>
+    where
+        T: Send + Sync + 'static,
+        E: Into<Box<dyn Error + Send + Sync>>,
+        F: FnMut(&View) -> Result<T, E> + Send + 'static,
+    {
+        View::check_prefix(prefix)?;
+        let recipe = Derived::new(prefix, self.overlay.clone(), build);
+        let made = self.strict(Place::Under(prefix.to_owned()), Box::new(recipe))?;
+        // Something can be built even of nothing.
+        made.ok_or(HandleError::Closed(Closed))
+    }
+
+    /// A handle that has its first value; none when there is nothing to make one of.
+    fn strict<T: Send + Sync + 'static>(
+        &self,
+        place: Place,
+        recipe: Box<dyn Recipe<T>>,
+    ) -> Result<Option<Handle<T>>, HandleError> {
         if self.overlay.is_empty() {
             return Err(HandleError::NoNamespaces);
         }
         if self.life.core.registry.is_closed() {
             return Err(Closed.into());
         }
-        let slot =
-            Slot::strict(key, self.overlay.clone(), self.life.core.replica.view().as_deref())?;
-        Ok(Handle::new(slot, self.life.clone()))
+        let state = self.life.core.replica.view();
+        let slot = Slot::strict(place, self.overlay.clone(), recipe, state)?;
+        Ok(slot.map(|slot| Handle::new(slot, self.life.clone())))
     }
 
     /// Runs work that goes with the client on the client's own event loop, until it ends or the guard is dropped.
@@ -99,22 +163,28 @@ impl Client {
         BindKey::new(self.clone(), key)
     }
 
-    pub(crate) fn handle_with_default<T: DeserializeOwned + Send + Sync + 'static>(
+    pub(crate) fn handle_with_default<T: Send + Sync + 'static>(
         &self,
         key: &str,
+        recipe: Box<dyn Recipe<T>>,
         default: T,
         validate: Option<Validate<T>>,
     ) -> Handle<T> {
-        let mut slot = Slot::with_default(key, self.overlay.clone(), default, validate);
+        let place = Place::Key(key.to_owned());
+        let mut slot = Slot::with_default(place, self.overlay.clone(), recipe, default, validate);
         if let Err(error) = View::check_key(key) {
             slot = slot.hopeless(error.to_string());
         } else if self.overlay.is_empty() {
             slot = slot.hopeless(NO_NAMESPACES.to_owned());
         }
         if let Some(view) = self.life.core.replica.view() {
-            crate::slot::AnySlot::offer(&slot, &view);
+            slot.offer(&[Step::whole(view)]);
         }
         Handle::new(slot, self.life.clone())
+    }
+
+    pub(crate) fn overlay(&self) -> &Overlay {
+        &self.overlay
     }
 
     /// Every commit from now on, whole and in order (of the namespaces the client follows).

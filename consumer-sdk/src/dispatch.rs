@@ -3,11 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use headwater_replica::{Seen, View};
+use headwater_replica::Seen;
 use tokio::sync::mpsc;
 
 use crate::core::Core;
-use crate::slot::{AnySlot, panic_text};
+use crate::registry::Offer;
+use crate::slot::panic_text;
 use crate::trace::hand_over;
 
 /// How many steps of the replica may wait. More hides a slow validator for longer; fewer makes the replica wait
@@ -25,8 +26,8 @@ pub(crate) async fn dispatch(core: Arc<Core>, mut steps: mpsc::Receiver<Seen>) {
         let spans: Vec<_> = batch.iter().filter(|_| is_live).filter_map(hand_over).collect();
         let due = core.registry.take_in(batch.drain(..));
         let Some(view) = due.view else { continue };
-        for slot in &due.slots {
-            offer(slot, &view);
+        for offer in &due.offers {
+            make(offer);
         }
         core.processed.send_replace(view.revision());
         drop(spans);
@@ -34,8 +35,9 @@ pub(crate) async fn dispatch(core: Arc<Core>, mut steps: mpsc::Receiver<Seen>) {
 }
 
 /// A slot that panics (a value of the service's own may when it is dropped) harms only itself.
-fn offer(slot: &Arc<dyn AnySlot>, view: &View) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| slot.offer(view))) {
-        tracing::error!(key = slot.key(), panic = panic_text(&*panic), "a handle's value panicked");
+fn make(offer: &Offer) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| offer.slot.offer(&offer.steps))) {
+        let (key, panic) = (offer.slot.place().as_str(), panic_text(&*panic));
+        tracing::error!(key, panic, "a handle's value panicked");
     }
 }

@@ -25,33 +25,40 @@
 //!                         └── last known good on disk        └── get, view()              └── load(), Reader
 //! ```
 
+mod bind;
 mod builder;
 mod client;
 mod commits;
 mod core;
 mod decode;
+mod derive;
 mod dispatch;
 mod engine;
 mod error;
 mod handle;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod key;
 #[cfg(feature = "log-filter")]
 pub mod log_filter;
 mod overlay;
+mod provenance;
+mod recipe;
 mod registry;
 mod slot;
 mod sources;
 mod status;
+mod step;
 mod trace;
 mod value;
 mod view;
 
+pub use bind::{BindKey, Binding, Verdict};
 pub use builder::{Builder, STARTUP_TIMEOUT};
 pub use client::Client;
 pub use commits::{Commits, Event};
 pub use error::{Closed, ConnectError, HandleError, NamespaceError, ValueError};
-pub use handle::{BindKey, Binding, Guard, Handle, Reader, Subscription, Verdict};
+pub use handle::{Guard, Handle, Reader, Subscription};
 #[cfg(feature = "s3")]
 pub use headwater_image_store::S3Settings;
 pub use headwater_replica::{Alarm, AlarmKind, Applied, Phase, Replica, Source};
@@ -59,6 +66,7 @@ pub use headwater_schemas::{
     Change, Commit, Digest, Effect, Entry, EntryRef, Hash, Head, Key, NameError, Namespace,
     StreamId,
 };
+pub use provenance::Provenance;
 pub use status::{HandleStatus, Status};
 pub use value::Value;
 pub use view::View;

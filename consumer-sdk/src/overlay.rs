@@ -27,8 +27,15 @@ impl Overlay {
         self.0.iter().map(Namespace::as_str)
     }
 
-    /// The winning entry of a key and the namespace it stands in.
-    pub(crate) fn find<'a>(&'a self, view: &'a View, key: &str) -> Option<(&'a str, EntryRef<'a>)> {
-        self.names().rev().find_map(|name| view.get(name, key).map(|entry| (name, entry)))
+    /// The namespace of a layer that was found.
+    pub(crate) fn layer(&self, layer: usize) -> &Namespace {
+        &self.0[layer]
+    }
+
+    /// The winning entry of a key and the layer it stands in.
+    pub(crate) fn find<'a>(&self, view: &'a View, key: &str) -> Option<(usize, EntryRef<'a>)> {
+        let layers = self.0.iter().enumerate().rev();
+        let mut found = layers.map(|(layer, name)| (layer, view.get(name.as_str(), key)));
+        found.find_map(|(layer, entry)| Some((layer, entry?)))
     }
 }

@@ -1,12 +1,13 @@
 //! Which slots there are, found by key.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use headwater_replica::{Seen, View};
 
-use crate::slot::AnySlot;
+use crate::slot::{AnySlot, Place};
 use crate::status::HandleStatus;
+use crate::step::Step;
 
 /// The live slots, and the newest state that was given to them.
 #[derive(Default)]
@@ -14,7 +15,9 @@ pub(crate) struct Registry(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    slots: HashMap<String, Vec<Weak<dyn AnySlot>>>,
+    keys: HashMap<String, Vec<Weak<dyn AnySlot>>>,
+    /// Those that look at all keys under a prefix: few.
+    prefixes: Vec<Weak<dyn AnySlot>>,
     registered: usize,
     /// How many may be registered before the dead are swept out.
     sweep_at: usize,
@@ -22,23 +25,35 @@ struct Inner {
     closed: bool,
 }
 
+/// What one slot must look at.
+pub(crate) struct Offer {
+    pub(crate) slot: Arc<dyn AnySlot>,
+    /// In order.
+    pub(crate) steps: Vec<Step>,
+}
+
 /// What some steps of the replica lead to.
 #[derive(Default)]
 pub(crate) struct Due {
     /// The newest state.
     pub(crate) view: Option<Arc<View>>,
-    /// The slots that must look at it.
-    pub(crate) slots: Vec<Arc<dyn AnySlot>>,
-    /// Where those slots lie, so that each is among them once.
-    known: HashSet<usize>,
+    pub(crate) offers: Vec<Offer>,
+    /// Which offer is whose, by where the slots lie: each has one.
+    known: HashMap<usize, usize>,
 }
 
 impl Due {
-    fn add(&mut self, slot: &Weak<dyn AnySlot>) {
-        if let Some(slot) = slot.upgrade()
-            && self.known.insert(Arc::as_ptr(&slot).addr())
-        {
-            self.slots.push(slot);
+    fn add(&mut self, slot: &Weak<dyn AnySlot>, step: &Step) {
+        let Some(slot) = slot.upgrade() else { return };
+        let next = self.offers.len();
+        let at = *self.known.entry(Arc::as_ptr(&slot).addr()).or_insert(next);
+        if at == next {
+            self.offers.push(Offer { slot, steps: Vec::new() });
+        }
+        let steps = &mut self.offers[at].steps;
+        // A commit may touch many keys of one slot.
+        if steps.last().is_none_or(|last| !Arc::ptr_eq(&last.view, &step.view)) {
+            steps.push(step.clone());
         }
     }
 }
@@ -57,7 +72,7 @@ impl Registry {
             (inner.current.clone(), inner.closed)
         };
         if let Some(view) = view {
-            slot.offer(&view);
+            slot.offer(&[Step::whole(view)]);
         }
         if closed {
             slot.close();
@@ -75,12 +90,15 @@ impl Registry {
         for step in steps {
             match step {
                 Seen::Reset { view } => {
-                    inner.slots.values().flatten().for_each(|slot| due.add(slot));
+                    let step = Step::whole(view.clone());
+                    inner.all().for_each(|slot| due.add(slot, &step));
                     due.view = Some(view);
                 }
                 Seen::Applied { applied, view } => {
+                    let step = Step { view: view.clone(), applied: Some(applied.clone()) };
                     for effect in &applied.effects {
-                        inner.touched(effect.namespace.as_str(), effect.key.as_str(), &mut due);
+                        let (namespace, key) = (effect.namespace.as_str(), effect.key.as_str());
+                        inner.touched(namespace, key, &step, &mut due);
                     }
                     due.view = Some(view);
                 }
@@ -121,29 +139,46 @@ impl Inner {
         if self.registered >= self.sweep_at.max(64) {
             self.sweep();
         }
-        self.slots.entry(slot.key().to_owned()).or_default().push(Arc::downgrade(slot));
+        match slot.place() {
+            Place::Key(key) => self.keys.entry(key.clone()).or_default().push(Arc::downgrade(slot)),
+            Place::Under(_) => self.prefixes.push(Arc::downgrade(slot)),
+        }
         self.registered += 1;
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Weak<dyn AnySlot>> {
+        self.keys.values().flatten().chain(&self.prefixes)
     }
 
     /// Forgets slots whose handles are gone, so that short-lived handles do not pile up.
     fn sweep(&mut self) {
-        self.slots.retain(|_, slots| {
-            slots.retain(|slot| slot.strong_count() > 0);
+        let lives = |slot: &Weak<dyn AnySlot>| slot.strong_count() > 0;
+        self.prefixes.retain(lives);
+        self.keys.retain(|_, slots| {
+            slots.retain(lives);
             !slots.is_empty()
         });
-        self.registered = self.slots.values().map(Vec::len).sum();
+        self.registered = self.all().count();
         self.sweep_at = self.registered * 2;
     }
 
     fn live(&self) -> Vec<Arc<dyn AnySlot>> {
-        self.slots.values().flatten().filter_map(Weak::upgrade).collect()
+        self.all().filter_map(Weak::upgrade).collect()
     }
 
-    fn touched(&self, namespace: &str, key: &str, due: &mut Due) {
-        for slot in self.slots.get(key).into_iter().flatten() {
-            if slot.upgrade().is_some_and(|slot| slot.overlay().contains(namespace)) {
-                due.add(slot);
+    fn touched(&self, namespace: &str, key: &str, step: &Step, due: &mut Due) {
+        for slot in self.keys.get(key).into_iter().flatten().chain(&self.prefixes) {
+            if slot.upgrade().is_some_and(|slot| looks_at(&*slot, namespace, key)) {
+                due.add(slot, step);
             }
         }
     }
+}
+
+fn looks_at(slot: &dyn AnySlot, namespace: &str, key: &str) -> bool {
+    let here = match slot.place() {
+        Place::Key(mine) => mine == key,
+        Place::Under(prefix) => key.starts_with(prefix.as_str()),
+    };
+    here && slot.overlay().contains(namespace)
 }

@@ -1,244 +1,295 @@
 //! What stands behind a handle: the current value, the last good one when a new one is bad, and who waits for it.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use headwater_replica::View;
-use headwater_schemas::EntryRef;
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 
-use crate::decode::{decode, refused};
-use crate::error::{HandleError, ValueError};
+use crate::decode::refused;
+use crate::error::ValueError;
 use crate::overlay::Overlay;
+use crate::provenance::Provenance;
+use crate::recipe::{Made, Recipe};
 use crate::status::HandleStatus;
+use crate::step::{Age, Step};
 use crate::value::Value;
 
 /// Says what is wrong with a value, if anything is.
 pub(crate) type Validate<T> = Box<dyn Fn(&T) -> Result<(), String> + Send + Sync>;
 
+/// What a slot looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// One key.
+    Key(String),
+    /// Every key that begins so.
+    Under(String),
+}
+
+impl Place {
+    /// The key or the prefix.
+    pub(crate) fn as_str(&self) -> &str {
+        let (Self::Key(name) | Self::Under(name)) = self;
+        name
+    }
+}
+
 /// A slot of any type, as the dispatcher sees it.
 pub(crate) trait AnySlot: Send + Sync {
     fn overlay(&self) -> &Overlay;
-    fn key(&self) -> &str;
-    /// Looks at a newer state; one that is not newer than what was seen is passed over.
-    fn offer(&self, view: &View);
+    fn place(&self) -> &Place;
+    /// Looks at newer states, in order; what is not newer than what was seen is passed over. Only the last is decoded.
+    fn offer(&self, steps: &[Step]);
     fn status(&self) -> HandleStatus;
     /// Nothing will change any more: every subscription learns it.
     fn close(&self);
 }
 
-/// What subscriptions wait on. The number only tells one change from the next.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Signal {
+/// What those who wait for a change wait on.
+#[derive(Debug)]
+pub(crate) struct Latest<T> {
+    pub(crate) value: Arc<Value<T>>,
+    /// How many values there have been since the first, with those that nobody looked at.
     pub(crate) changes: u64,
+    pub(crate) deleted: bool,
+    /// What made the last change.
+    pub(crate) by: Arc<Provenance>,
     pub(crate) closed: bool,
 }
 
-/// What a handle says of itself beside its value.
-#[derive(Debug, Clone, Default)]
-struct Report {
-    deleted: bool,
-    rejected: Option<ValueError>,
+impl<T> Clone for Latest<T> {
+    fn clone(&self) -> Self {
+        Self { value: self.value.clone(), by: self.by.clone(), ..*self }
+    }
 }
 
-/// What was looked at last.
-#[derive(Debug, Default)]
-struct Seen {
-    /// The era and the revision of the state.
-    state: Option<(u64, u64)>,
-    /// The namespace, and the era and the revision of the entry; none while the key is absent.
-    entry: Option<(String, (u64, u64))>,
+/// What only the one who offers a state touches.
+struct Work<T> {
+    recipe: Box<dyn Recipe<T>>,
+    /// The newest state that was looked at.
+    seen: Option<Age>,
+    /// Values that were passed over since the last one that was swapped in.
+    skipped: u64,
 }
 
 /// The slot of one handle.
 pub(crate) struct Slot<T> {
-    key: String,
+    current: ArcSwap<Value<T>>,
+    place: Place,
     overlay: Overlay,
     default: Option<Arc<Value<T>>>,
     validate: Option<Validate<T>>,
-    current: Arc<ArcSwap<Value<T>>>,
-    seen: Mutex<Seen>,
-    // Apart from `seen`, so that a status asked for by a validator waits for nothing.
-    report: ArcSwap<Report>,
-    signal: watch::Sender<Signal>,
+    work: Mutex<Work<T>>,
+    // Apart from `work`, so that a status asked for by a validator waits for nothing.
+    rejected: ArcSwapOption<ValueError>,
+    latest: watch::Sender<Latest<T>>,
 }
 
-impl<T: DeserializeOwned + Send + Sync + 'static> Slot<T> {
-    /// A slot whose first value must be there and good.
+impl<T: Send + Sync + 'static> Slot<T> {
+    /// A slot whose first value must be there and good; none when there is nothing to make it of.
     pub(crate) fn strict(
-        key: &str,
+        place: Place,
         overlay: Overlay,
-        view: Option<&View>,
-    ) -> Result<Self, HandleError> {
-        let found = view.and_then(|view| Some((age_of(view), overlay.find(view, key)?)));
-        let Some((state, (namespace, entry))) = found else {
-            let namespaces = overlay.names().map(str::to_owned).collect();
-            return Err(HandleError::Absent { key: key.to_owned(), namespaces });
-        };
-        let value = evaluate(None, namespace, key, entry)?;
-        let entry_age = (state.0, entry.mod_revision);
-        let seen = Seen { state: Some(state), entry: Some((namespace.to_owned(), entry_age)) };
-        Ok(Self::holding(key, overlay.clone(), Arc::new(value), None, None, seen))
+        mut recipe: Box<dyn Recipe<T>>,
+        state: Option<Arc<View>>,
+    ) -> Result<Option<Self>, ValueError> {
+        let made = make(&mut *recipe, None, state.as_ref(), place.as_str())?;
+        let Some(Made { value, by }) = made else { return Ok(None) };
+        let step = state.map(Step::whole);
+        let seen = step.as_ref().map(Step::age);
+        // What it was made of is what later steps are compared with.
+        let _ = step.as_ref().map(|step| recipe.changed(step));
+        let work = Work { recipe, seen, skipped: 0 };
+        Ok(Some(Self::holding(place, overlay, Arc::new(value), by, work)))
     }
 
-    /// A slot that holds a default until there is a good value, and again when the key is deleted.
+    /// A slot that holds a default until there is a good value, and again when there is nothing to make one of.
     pub(crate) fn with_default(
-        key: &str,
+        place: Place,
         overlay: Overlay,
+        recipe: Box<dyn Recipe<T>>,
         default: T,
         validate: Option<Validate<T>>,
     ) -> Self {
         let default = Arc::new(Value::default_of(default));
-        Self::holding(key, overlay, default.clone(), Some(default), validate, Seen::default())
+        let work = Work { recipe, seen: None, skipped: 0 };
+        let slot = Self::holding(place, overlay, default.clone(), Provenance::default(), work);
+        Self { default: Some(default), validate, ..slot }
     }
 
     /// The same slot with a reason why it will never hold anything but its default.
     pub(crate) fn hopeless(self, reason: String) -> Self {
-        let rejected = Some(refused("", &self.key, 0, reason));
-        self.report.store(Arc::new(Report { deleted: false, rejected }));
+        let error = refused("", self.place.as_str(), 0, reason);
+        self.rejected.store(Some(Arc::new(error)));
         self
     }
 
     fn holding(
-        key: &str,
+        place: Place,
         overlay: Overlay,
-        current: Arc<Value<T>>,
-        default: Option<Arc<Value<T>>>,
-        validate: Option<Validate<T>>,
-        seen: Seen,
+        value: Arc<Value<T>>,
+        by: Provenance,
+        work: Work<T>,
     ) -> Self {
+        let by = Arc::new(by);
+        let latest = Latest { value: value.clone(), changes: 0, deleted: false, by, closed: false };
         Self {
-            key: key.to_owned(),
+            current: ArcSwap::new(value),
+            place,
             overlay,
-            default,
-            validate,
-            current: Arc::new(ArcSwap::new(current)),
-            seen: Mutex::new(seen),
-            report: ArcSwap::default(),
-            signal: watch::Sender::new(Signal::default()),
+            default: None,
+            validate: None,
+            work: Mutex::new(work),
+            rejected: ArcSwapOption::default(),
+            latest: watch::Sender::new(latest),
         }
     }
 
-    pub(crate) fn current(&self) -> &Arc<ArcSwap<Value<T>>> {
-        &self.current
-    }
-
-    pub(crate) fn signals(&self) -> watch::Receiver<Signal> {
-        self.signal.subscribe()
+    pub(crate) fn latest(&self) -> watch::Receiver<Latest<T>> {
+        self.latest.subscribe()
     }
 
     pub(crate) fn is_deleted(&self) -> bool {
-        self.report.load().deleted
+        self.latest.borrow().deleted
     }
 
     pub(crate) fn rejected(&self) -> Option<ValueError> {
-        self.report.load().rejected.clone()
+        self.rejected.load().as_deref().cloned()
     }
 
-    fn found(&self, namespace: &str, era: u64, entry: EntryRef<'_>, seen: &mut Seen) {
-        // On another chain, the same revision may have put another value.
-        let age = (era, entry.mod_revision);
-        if seen.entry.as_ref().is_some_and(|(ns, at)| ns == namespace && *at == age) {
-            return;
-        }
-        seen.entry = Some((namespace.to_owned(), age));
-        match evaluate(self.validate.as_ref(), namespace, &self.key, entry) {
-            Ok(value) => self.swap(Some(Arc::new(value)), Report::default()),
+    /// Makes the value of the newest state and swaps it in, or says why not.
+    fn renew(&self, work: &mut Work<T>, newest: &Step, last_change: &Step) {
+        let validate = self.validate.as_ref();
+        let made = make(&mut *work.recipe, validate, Some(&newest.view), self.place.as_str());
+        let commit = last_change.applied.as_deref().map(Provenance::of_commit);
+        let skipped = std::mem::take(&mut work.skipped);
+        match made {
+            Ok(Some(Made { value, by })) => {
+                self.swap(Some(Arc::new(value)), commit.unwrap_or(by), skipped);
+            }
+            Ok(None) => {
+                let by = commit.unwrap_or_else(|| Provenance::up_to(newest.view.revision()));
+                self.swap(None, by, skipped);
+            }
             Err(error) => {
+                work.skipped = skipped;
                 tracing::warn!(%error, "a bad value was refused; the last good one stays");
-                self.report.store(Arc::new(Report { deleted: false, rejected: Some(error) }));
+                self.rejected.store(Some(Arc::new(error)));
+                self.latest.send_if_modified(|latest| {
+                    latest.deleted = false;
+                    false
+                });
             }
         }
     }
 
-    fn absent(&self, seen: &mut Seen) {
-        if seen.entry.take().is_some() {
-            self.swap(self.default.clone(), Report { deleted: true, rejected: None });
-        }
-    }
-
-    fn swap(&self, value: Option<Arc<Value<T>>>, report: Report) {
-        self.report.store(Arc::new(report));
-        let old = value.map(|value| self.current.swap(value));
-        self.signal.send_modify(|signal| signal.changes += 1);
+    /// Swaps a value in; without one, the key was deleted.
+    fn swap(&self, value: Option<Arc<Value<T>>>, by: Provenance, skipped: u64) {
+        let deleted = value.is_none();
+        let value = value.or_else(|| self.default.clone());
+        let value = value.unwrap_or_else(|| self.current.load_full());
+        self.rejected.store(None);
+        let old = self.current.swap(value.clone());
+        let latest = Latest { value, changes: 0, deleted, by: Arc::new(by), closed: false };
+        let mut was = Some(latest);
+        self.latest.send_modify(|latest| {
+            if let Some(mut next) = was.take() {
+                next.changes = latest.changes + skipped + 1;
+                next.closed = latest.closed;
+                was = Some(std::mem::replace(latest, next));
+            }
+        });
         // Last of all: dropping the old value may run code of the service.
-        drop(old);
+        drop((old, was));
     }
 }
 
-impl<T: DeserializeOwned + Send + Sync + 'static> AnySlot for Slot<T> {
+impl<T: Send + Sync + 'static> AnySlot for Slot<T> {
     fn overlay(&self) -> &Overlay {
         &self.overlay
     }
 
-    fn key(&self) -> &str {
-        &self.key
+    fn place(&self) -> &Place {
+        &self.place
     }
 
-    fn offer(&self, view: &View) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let age = age_of(view);
-        if seen.state.is_some_and(|state| age <= state) {
-            return;
+    fn offer(&self, steps: &[Step]) {
+        let mut work = self.work.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut newest, mut last_change, mut changes) = (None, None, 0);
+        for step in steps {
+            if work.seen.is_some_and(|seen| step.age() <= seen) {
+                continue;
+            }
+            work.seen = Some(step.age());
+            newest = Some(step);
+            if work.recipe.changed(step) {
+                changes += 1;
+                last_change = Some(step);
+            }
         }
-        seen.state = Some(age);
-        match self.overlay.find(view, &self.key) {
-            Some((namespace, entry)) => self.found(namespace, age.0, entry, &mut seen),
-            None => self.absent(&mut seen),
+        if let (Some(newest), Some(last_change)) = (newest, last_change) {
+            work.skipped += changes - 1;
+            self.renew(&mut work, newest, last_change);
         }
     }
 
     fn status(&self) -> HandleStatus {
-        let report = self.report.load();
+        let rejected = self.rejected.load();
         HandleStatus {
-            key: self.key.clone(),
+            key: self.place.as_str().to_owned(),
             namespaces: self.overlay.names().map(str::to_owned).collect(),
             revision: self.current.load().revision,
-            deleted: report.deleted,
-            rejected: report.rejected.as_ref().map(ToString::to_string),
+            deleted: self.is_deleted(),
+            rejected: rejected.as_ref().map(ToString::to_string),
+            rejected_key: rejected.as_ref().map(|error| error.key.clone()),
         }
     }
 
     fn close(&self) {
-        self.signal.send_modify(|signal| signal.closed = true);
+        self.latest.send_modify(|latest| latest.closed = true);
     }
 }
 
-/// What makes a view newer than another one: its era, then its revision.
-fn age_of(view: &View) -> (u64, u64) {
-    (view.era(), view.revision())
+impl<T> Slot<T> {
+    pub(crate) fn current(&self) -> &ArcSwap<Value<T>> {
+        &self.current
+    }
+
+    /// The key or the prefix.
+    pub(crate) fn name(&self) -> &str {
+        self.place.as_str()
+    }
 }
 
-/// Decodes and validates; a panic of the service's own code is a refusal like any other.
-fn evaluate<T: DeserializeOwned>(
+/// Makes and validates a value; a panic of the service's own code is a refusal like any other.
+fn make<T>(
+    recipe: &mut dyn Recipe<T>,
     validate: Option<&Validate<T>>,
-    namespace: &str,
-    key: &str,
-    entry: EntryRef<'_>,
-) -> Result<Value<T>, ValueError> {
+    state: Option<&Arc<View>>,
+    name: &str,
+) -> Result<Option<Made<T>>, ValueError> {
     let judged = catch_unwind(AssertUnwindSafe(|| {
-        let value: T = decode(namespace, key, entry)?;
-        let verdict = validate.map_or(Ok(()), |validate| validate(&value));
-        verdict.map_err(|reason| refused(namespace, key, entry.mod_revision, reason))?;
-        Ok(value)
+        let made = recipe.make(state)?;
+        if let (Some(made), Some(validate)) = (&made, validate)
+            && let Err(reason) = validate(&made.value.value)
+        {
+            let namespace = made.value.origin().unwrap_or_default();
+            return Err(refused(namespace, name, made.value.revision, reason));
+        }
+        Ok(made)
     }));
-    let value = judged.unwrap_or_else(|panic| {
-        let reason = format!("decoding or validating it panicked: {}", panic_text(&*panic));
-        Err(refused(namespace, key, entry.mod_revision, reason))
-    })?;
-    Ok(Value {
-        value,
-        revision: entry.mod_revision,
-        committed_at_ms: Some(entry.updated_at_ms),
-        applied_at: SystemTime::now(),
+    judged.unwrap_or_else(|panic| {
+        let reason = format!("making or validating it panicked: {}", panic_text(&*panic));
+        let (namespace, revision) = recipe.place(state.map(Arc::as_ref));
+        Err(refused(&namespace, name, revision, reason))
     })
 }
 
 /// What a panic said.
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

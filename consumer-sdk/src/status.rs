@@ -37,7 +37,7 @@ pub struct Status {
 /// One handle's own account.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct HandleStatus {
-    /// Its key.
+    /// Its key, or the prefix that it is derived from.
     pub key: String,
     /// The namespaces it looks in; the later wins.
     pub namespaces: Vec<String>,
@@ -47,4 +47,6 @@ pub struct HandleStatus {
     pub deleted: bool,
     /// Why the newest value was refused, if it was; the handle holds the last good one.
     pub rejected: Option<String>,
+    /// The key that is to blame: of a derived value or a group, the one under the prefix, if the error names one.
+    pub rejected_key: Option<String>,
 }

@@ -1,5 +1,6 @@
 //! Many keys at one revision.
 
+use std::fmt;
 use std::iter::Peekable;
 use std::sync::Arc;
 
@@ -15,11 +16,18 @@ use crate::overlay::Overlay;
 pub struct View {
     state: Option<Arc<headwater_replica::View>>,
     overlay: Overlay,
+    /// It shows only keys that begin so; empty = all.
+    scope: Arc<str>,
 }
 
 impl View {
     pub(crate) fn new(state: Option<Arc<headwater_replica::View>>, overlay: Overlay) -> Self {
-        Self { state, overlay }
+        Self { state, overlay, scope: Arc::default() }
+    }
+
+    /// The same view, showing only keys that begin with `prefix`.
+    pub(crate) fn under(self, prefix: Arc<str>) -> Self {
+        Self { scope: prefix, ..self }
     }
 
     /// The revision; 0 while there is no state.
@@ -40,10 +48,15 @@ impl View {
     /// Decodes the value of a key; none when it is absent.
     ///
     /// # Errors
-    /// [`ValueError`] when there is a value and it is no `T`, or the view has no namespaces to look in.
+    /// [`ValueError`] when there is a value and it is no `T`, the view has no namespaces to look in, or it was made for
+    /// a prefix that the key is not under.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ValueError> {
         if self.overlay.is_empty() {
-            return Err(refused("", key, self.revision(), NO_NAMESPACES.to_owned()));
+            return Err(self.refuse(key, NO_NAMESPACES));
+        }
+        if !key.starts_with(&*self.scope) {
+            let reason = format!("this view shows only what is under {}", self.scope);
+            return Err(self.refuse(key, reason));
         }
         self.find(key).map(|(namespace, entry)| decode(namespace, key, entry)).transpose()
     }
@@ -53,13 +66,49 @@ impl View {
         self.find(key).map(|(_, entry)| entry)
     }
 
+    /// The namespace whose value of a key wins; none when the key is absent.
+    pub fn origin(&self, key: &str) -> Option<&str> {
+        self.find(key).map(|(namespace, _)| namespace)
+    }
+
+    /// Decodes an entry that this view gave for `key`.
+    ///
+    /// # Errors
+    /// [`ValueError`], which names the key, when the value is no `T`.
+    pub fn decode<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        entry: EntryRef<'_>,
+    ) -> Result<T, ValueError> {
+        decode("", key, entry).map_err(|error| self.refuse(key, error.reason))
+    }
+
+    /// An error that names a key, its namespace and its revision: what [`crate::Client::derive`] reports under that key.
+    pub fn refuse(&self, key: &str, reason: impl fmt::Display) -> ValueError {
+        let found = self.find(key).map(|(namespace, entry)| (namespace, entry.mod_revision));
+        let (namespace, revision) = found.unwrap_or(("", self.revision()));
+        refused(namespace, key, revision, reason.to_string())
+    }
+
     fn find(&self, key: &str) -> Option<(&str, EntryRef<'_>)> {
-        self.overlay.find(self.state.as_deref()?, key)
+        let in_scope = key.starts_with(&*self.scope);
+        let state = self.state.as_deref().filter(|_| in_scope)?;
+        let (layer, entry) = self.overlay.find(state, key)?;
+        Some((self.overlay.layer(layer).as_str(), entry))
+    }
+
+    /// Every key and its winning entry, in byte order of keys.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, EntryRef<'_>)> {
+        self.prefix("")
     }
 
     /// Every key that begins with `prefix` and its winning entry, in byte order of keys. `db/` stays inside `db`.
     pub fn prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, EntryRef<'a>)> {
-        let layers = self.state.as_deref().into_iter().flat_map(move |state| {
+        let scope = &*self.scope;
+        let narrower = if prefix.starts_with(scope) { Some(prefix) } else { None };
+        let narrower = narrower.or_else(|| scope.starts_with(prefix).then_some(scope));
+        let layers = self.state.as_deref().zip(narrower).into_iter();
+        let layers = layers.flat_map(move |(state, prefix)| {
             self.overlay.names().map(move |namespace| {
                 let layer: Layer<'a> = Box::new(state.entries(namespace, prefix, None));
                 layer.peekable()
@@ -71,6 +120,11 @@ impl View {
     /// Whether a text could be a key at all.
     pub(crate) fn check_key(key: &str) -> Result<(), headwater_schemas::NameError> {
         Key::parse(key).map(drop)
+    }
+
+    /// Whether a key could begin so.
+    pub(crate) fn check_prefix(prefix: &str) -> Result<(), headwater_schemas::NameError> {
+        Key::parse(&format!("{prefix}k")).map(drop)
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
 mod commits;
+mod derived;
 mod handles;
 mod lifecycle;
 #[cfg(feature = "log-filter")]
