@@ -14,6 +14,7 @@ use crate::core::Life;
 use crate::decode::decode;
 use crate::derive::Derived;
 use crate::error::{Closed, HandleError, NO_NAMESPACES, NamespaceError, ValueError};
+use crate::group;
 use crate::handle::Handle;
 use crate::key::OneKey;
 use crate::overlay::Overlay;
@@ -52,6 +53,11 @@ impl Client {
     /// [`ValueError`] when there is a value and it is no `T`, or the client was given no namespaces.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ValueError> {
         self.view().get(key)
+    }
+
+    /// The namespace whose value of a key wins now; none when the key is absent.
+    pub fn origin(&self, key: &str) -> Option<Namespace> {
+        self.view().winner(key).cloned()
     }
 
     /// Everything at one revision. Never blocks.
@@ -130,6 +136,35 @@ impl Client {
         let made = self.strict(Place::Under(prefix.to_owned()), Box::new(recipe))?;
         // Something can be built even of nothing.
         made.ok_or(HandleError::Closed(Closed))
+    }
+
+    /// A group: a struct whose fields are the keys below a prefix, all at one revision. `db/size` is the field `size` of
+    /// the group `db`, `db/replica/host` the field `host` of its field `replica`, or the entry `host` of a map there. A
+    /// missing key is serde's default (`#[serde(default)]`), or an error where there is none; keys that are no fields are
+    /// passed over. A bad key holds back its whole group and is reported under that key.
+    ///
+    /// ```no_run
+    /// #[derive(serde::Deserialize)]
+    /// struct Database {
+    ///     host: String,
+    ///     #[serde(default)]
+    ///     limits: std::collections::BTreeMap<String, u32>,
+    /// }
+    ///
+    /// # fn example(hw: &headwater::Client) -> Result<(), headwater::HandleError> {
+    /// let db: headwater::Handle<Database> = hw.group("db")?;
+    /// println!("{} with {} limits", db.load().host, db.load().limits.len());
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`HandleError`] when the keys do not make an `S` now, no key can begin so, or the client is closed.
+    pub fn group<S: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        prefix: &str,
+    ) -> Result<Handle<S>, HandleError> {
+        let prefix = group::below(prefix);
+        self.derive(&prefix.clone(), move |view| group::read::<S>(&prefix, view))
     }
 
     /// A handle that has its first value; none when there is nothing to make one of.

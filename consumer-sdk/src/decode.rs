@@ -5,6 +5,7 @@ use headwater_schemas::EntryRef;
 use serde::de::DeserializeOwned;
 use serde::de::IntoDeserializer;
 use serde::de::value::{BytesDeserializer, Error as PlainError, StrDeserializer};
+use serde_json::Value as Json;
 
 use crate::error::ValueError;
 
@@ -22,6 +23,15 @@ pub(crate) fn decode<T: DeserializeOwned>(
         bytes(entry.value)
     };
     decoded.map_err(|reason| refused(namespace, key, entry.mod_revision, reason))
+}
+
+/// An entry as JSON, to be part of something greater: text is a string, and so are other bytes that are UTF-8.
+pub(crate) fn to_json(entry: EntryRef<'_>) -> Result<Json, String> {
+    if is_json(entry.content_type) {
+        return serde_json::from_slice(entry.value).map_err(|error| error.to_string());
+    }
+    let text = std::str::from_utf8(entry.value);
+    text.map(Json::from).map_err(|error| format!("neither JSON nor UTF-8: {error}"))
 }
 
 /// The error that says what is wrong with one value.

@@ -35,12 +35,14 @@ mod derive;
 mod dispatch;
 mod engine;
 mod error;
+mod group;
 mod handle;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod key;
 #[cfg(feature = "log-filter")]
 pub mod log_filter;
+mod merge;
 mod overlay;
 mod provenance;
 mod recipe;
@@ -53,7 +55,7 @@ mod trace;
 mod value;
 mod view;
 
-pub use bind::{BindKey, Binding, Verdict};
+pub use bind::{BindKey, Binding, ByFunction, BySerde, Verdict};
 pub use builder::{Builder, STARTUP_TIMEOUT};
 pub use client::Client;
 pub use commits::{Commits, Event};

@@ -22,9 +22,14 @@ impl Overlay {
         self.0.iter().any(|mine| mine.as_str() == namespace)
     }
 
-    /// The namespaces, the weakest first.
+    /// Their names, the weakest first.
     pub(crate) fn names(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.0.iter().map(Namespace::as_str)
+    }
+
+    /// The namespaces, the weakest first.
+    pub(crate) fn layers(&self) -> impl DoubleEndedIterator<Item = &Namespace> {
+        self.0.iter()
     }
 
     /// The namespace of a layer that was found.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use headwater_schemas::{Digest, EntryRef, Hash, Key};
+use headwater_schemas::{Digest, EntryRef, Hash, Key, Namespace};
 use serde::de::DeserializeOwned;
 
 use crate::decode::{decode, refused};
@@ -58,7 +58,8 @@ impl View {
             let reason = format!("this view shows only what is under {}", self.scope);
             return Err(self.refuse(key, reason));
         }
-        self.find(key).map(|(namespace, entry)| decode(namespace, key, entry)).transpose()
+        let found = self.find(key);
+        found.map(|(namespace, entry)| decode(namespace.as_str(), key, entry)).transpose()
     }
 
     /// The bytes of a key with all that is known of them; none when it is absent.
@@ -68,6 +69,10 @@ impl View {
 
     /// The namespace whose value of a key wins; none when the key is absent.
     pub fn origin(&self, key: &str) -> Option<&str> {
+        self.winner(key).map(Namespace::as_str)
+    }
+
+    pub(crate) fn winner(&self, key: &str) -> Option<&Namespace> {
         self.find(key).map(|(namespace, _)| namespace)
     }
 
@@ -85,16 +90,16 @@ impl View {
 
     /// An error that names a key, its namespace and its revision: what [`crate::Client::derive`] reports under that key.
     pub fn refuse(&self, key: &str, reason: impl fmt::Display) -> ValueError {
-        let found = self.find(key).map(|(namespace, entry)| (namespace, entry.mod_revision));
+        let found = self.find(key).map(|(name, entry)| (name.as_str(), entry.mod_revision));
         let (namespace, revision) = found.unwrap_or(("", self.revision()));
         refused(namespace, key, revision, reason.to_string())
     }
 
-    fn find(&self, key: &str) -> Option<(&str, EntryRef<'_>)> {
+    fn find(&self, key: &str) -> Option<(&Namespace, EntryRef<'_>)> {
         let in_scope = key.starts_with(&*self.scope);
         let state = self.state.as_deref().filter(|_| in_scope)?;
         let (layer, entry) = self.overlay.find(state, key)?;
-        Some((self.overlay.layer(layer).as_str(), entry))
+        Some((self.overlay.layer(layer), entry))
     }
 
     /// Every key and its winning entry, in byte order of keys.

@@ -3,7 +3,9 @@
 
 mod commits;
 mod derived;
+mod groups;
 mod handles;
+mod layers;
 mod lifecycle;
 #[cfg(feature = "log-filter")]
 mod log_filter;
