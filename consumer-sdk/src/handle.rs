@@ -3,12 +3,15 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
 use tokio::sync::watch;
 
+use crate::changes::{Changes, ValueChange};
 use crate::core::Life;
 use crate::error::{Closed, ValueError};
+use crate::hook::{HOOK_TIME_LIMIT, Hook};
 use crate::slot::{AnySlot, Latest, Slot};
 use crate::value::Value;
 
@@ -53,6 +56,62 @@ impl<T: Send + Sync + 'static> Handle<T> {
         let latest = self.slot.latest();
         let seen = latest.borrow().changes;
         Subscription { latest, seen, handle: self.clone() }
+    }
+
+    /// The changes from now on, as a [`futures::Stream`]: the value before, the value now, and the commit that did it. Who
+    /// reads slowly sees fewer changes, and is told how many went by.
+    ///
+    /// ```no_run
+    /// # async fn example(limit: &headwater::Handle<u32>) {
+    /// let mut changes = limit.changes();
+    /// while let Some(change) = changes.next().await {
+    ///     let who = change.by.actor.as_deref().unwrap_or("nobody");
+    ///     println!("{} → {} by {who}, {} unseen", **change.old, **change.new, change.missed);
+    /// }
+    /// # }
+    /// ```
+    pub fn changes(&self) -> Changes<T> {
+        Changes::new(self.clone())
+    }
+
+    /// Calls `hook` for every change from now on, for as long as the [`Hook`] lives: to resize a pool, to open a new
+    /// connection. Each call has a thread of its own while it lasts, so a hook may block; calls of one hook come one after
+    /// the other, and a value that changed several times during a call is given once, the newest. An error, a panic and a
+    /// call that takes longer than [`HOOK_TIME_LIMIT`] are reported by [`Hook::status`], [`crate::Client::status`] and
+    /// the metrics; they harm nobody else, and the handle holds the new value in any case.
+    ///
+    /// ```no_run
+    /// # struct Pool; impl Pool { async fn resize(&self, to: u32) -> Result<(), std::io::Error> { Ok(()) } }
+    /// # fn example(size: &headwater::Handle<u32>, pool: std::sync::Arc<Pool>) {
+    /// let _hook = size.on_change(move |change| {
+    ///     let pool = pool.clone();
+    ///     async move { pool.resize(**change.new).await }
+    /// });
+    /// # }
+    /// ```
+    pub fn on_change<F, Fut, E>(&self, hook: F) -> Hook
+    where
+        F: FnMut(ValueChange<T>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: fmt::Display + 'static,
+    {
+        self.on_change_within(HOOK_TIME_LIMIT, hook)
+    }
+
+    /// As [`Handle::on_change`], with a time limit of its own.
+    pub fn on_change_within<F, Fut, E>(&self, limit: Duration, hook: F) -> Hook
+    where
+        F: FnMut(ValueChange<T>) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: fmt::Display + 'static,
+    {
+        let hook = Hook::start(&self.life, self.changes(), limit, hook);
+        self.slot.hooked(hook.account());
+        hook
+    }
+
+    pub(crate) fn slot(&self) -> &Slot<T> {
+        &self.slot
     }
 
     /// Whether the key was deleted: the handle holds its default, else the last value.

@@ -27,6 +27,7 @@
 
 mod bind;
 mod builder;
+mod changes;
 mod client;
 mod commits;
 mod core;
@@ -37,11 +38,13 @@ mod engine;
 mod error;
 mod group;
 mod handle;
+mod hook;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod key;
 #[cfg(feature = "log-filter")]
 pub mod log_filter;
+mod measure;
 mod merge;
 mod overlay;
 mod provenance;
@@ -57,6 +60,7 @@ mod view;
 
 pub use bind::{BindKey, Binding, ByFunction, BySerde, Verdict};
 pub use builder::{Builder, STARTUP_TIMEOUT};
+pub use changes::{Changes, ValueChange};
 pub use client::Client;
 pub use commits::{Commits, Event};
 pub use error::{Closed, ConnectError, HandleError, NamespaceError, ValueError};
@@ -68,6 +72,7 @@ pub use headwater_schemas::{
     Change, Commit, Digest, Effect, Entry, EntryRef, Hash, Head, Key, NameError, Namespace,
     StreamId,
 };
+pub use hook::{HOOK_TIME_LIMIT, Hook, HookOutcome, HookStatus};
 pub use provenance::Provenance;
 pub use status::{HandleStatus, Status};
 pub use value::Value;

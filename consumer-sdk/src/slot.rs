@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use headwater_replica::View;
@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use crate::decode::refused;
 use crate::error::ValueError;
+use crate::hook::Account;
 use crate::overlay::Overlay;
 use crate::provenance::Provenance;
 use crate::recipe::{Made, Recipe};
@@ -86,6 +87,7 @@ pub(crate) struct Slot<T> {
     // Apart from `work`, so that a status asked for by a validator waits for nothing.
     rejected: ArcSwapOption<ValueError>,
     latest: watch::Sender<Latest<T>>,
+    hooks: Mutex<Vec<Weak<Account>>>,
 }
 
 impl<T: Send + Sync + 'static> Slot<T> {
@@ -145,6 +147,7 @@ impl<T: Send + Sync + 'static> Slot<T> {
             work: Mutex::new(work),
             rejected: ArcSwapOption::default(),
             latest: watch::Sender::new(latest),
+            hooks: Mutex::default(),
         }
     }
 
@@ -158,6 +161,17 @@ impl<T: Send + Sync + 'static> Slot<T> {
 
     pub(crate) fn rejected(&self) -> Option<ValueError> {
         self.rejected.load().as_deref().cloned()
+    }
+
+    /// A hook waits for its changes.
+    pub(crate) fn hooked(&self, hook: &Arc<Account>) {
+        let mut hooks = self.hooks();
+        hooks.retain(|hook| hook.strong_count() > 0);
+        hooks.push(Arc::downgrade(hook));
+    }
+
+    fn hooks(&self) -> MutexGuard<'_, Vec<Weak<Account>>> {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the value of the newest state and swaps it in, or says why not.
@@ -238,6 +252,7 @@ impl<T: Send + Sync + 'static> AnySlot for Slot<T> {
 
     fn status(&self) -> HandleStatus {
         let rejected = self.rejected.load();
+        let hooks = self.hooks().iter().filter_map(Weak::upgrade).map(|it| it.status()).collect();
         HandleStatus {
             key: self.place.as_str().to_owned(),
             namespaces: self.overlay.names().map(str::to_owned).collect(),
@@ -245,6 +260,7 @@ impl<T: Send + Sync + 'static> AnySlot for Slot<T> {
             deleted: self.is_deleted(),
             rejected: rejected.as_ref().map(ToString::to_string),
             rejected_key: rejected.as_ref().map(|error| error.key.clone()),
+            hooks,
         }
     }
 

@@ -3,6 +3,8 @@
 use headwater_replica::{Alarm, Phase, Source};
 use headwater_schemas::{Digest, Hash, StreamId};
 
+use crate::hook::HookStatus;
+
 /// A client's own account, for health pages and logs.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Status {
@@ -49,4 +51,6 @@ pub struct HandleStatus {
     pub rejected: Option<String>,
     /// The key that is to blame: of a derived value or a group, the one under the prefix, if the error names one.
     pub rejected_key: Option<String>,
+    /// Its hooks, and how their last calls ended.
+    pub hooks: Vec<HookStatus>,
 }

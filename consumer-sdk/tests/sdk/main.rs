@@ -1,10 +1,12 @@
 //! What the SDK promises to a service, against a log in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 
+mod changes;
 mod commits;
 mod derived;
 mod groups;
 mod handles;
+mod hooks;
 mod layers;
 mod lifecycle;
 #[cfg(feature = "log-filter")]

@@ -89,12 +89,12 @@ impl Stream {
             commit_id: uuid::Uuid::nil(),
             at_ms: state.head().at_ms + 1,
             actor: "test".into(),
-            reason: None,
+            reason: Some("because".into()),
             idempotency: None,
             expects: Vec::new(),
             changes,
             digest: Digest::default(),
-            attributes: BTreeMap::new(),
+            attributes: BTreeMap::from([("ticket".to_owned(), "T-1".to_owned())]),
         }
     }
 
