@@ -9,6 +9,7 @@ mod load;
 mod million;
 mod pipeline;
 mod report;
+mod sdk;
 mod stats;
 mod watch;
 
@@ -37,10 +38,13 @@ enum Part {
     Watch,
     /// A history on Kafka verified, beside a plain consume.
     Audit,
+    /// The SDK inside a service: reads, updates, folds, memory, each beside what else a service could use.
+    Sdk,
 }
 
-const ALL: [Part; 8] = [
+const ALL: [Part; 9] = [
     Part::State,
+    Part::Sdk,
     Part::History,
     Part::Embedded,
     Part::Watch,
@@ -59,7 +63,7 @@ struct Args {
     /// Rounds of each figure; the median is quoted.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Keys of the large state.
+    /// Keys of the large state, and the most keys a service holds.
     #[arg(long, default_value_t = 1_000_000)]
     keys: usize,
     /// Commits of the chains whose past is asked about: ten million take some 10 GB of the temporary directory (TMPDIR).
@@ -87,6 +91,7 @@ fn main() -> Result<()> {
             Part::Writers => pipeline::writers(&mut report, args.rounds)?,
             Part::Watch => watch::measure(&mut report, args.rounds)?,
             Part::Audit => audit::measure(&mut report, args.audited, args.rounds)?,
+            Part::Sdk => sdk::measure(&mut report, args.keys, args.rounds)?,
             Part::State => {
                 let dir = tempfile::tempdir()?;
                 million::measure(&mut report, args.keys, args.rounds, dir.path())?;

@@ -16,18 +16,22 @@ use crate::overlay::Overlay;
 pub struct View {
     state: Option<Arc<headwater_replica::View>>,
     overlay: Overlay,
-    /// It shows only keys that begin so; empty = all.
-    scope: Arc<str>,
+    /// It shows only keys that begin so, if given.
+    scope: Option<Arc<str>>,
 }
 
 impl View {
     pub(crate) fn new(state: Option<Arc<headwater_replica::View>>, overlay: Overlay) -> Self {
-        Self { state, overlay, scope: Arc::default() }
+        Self { state, overlay, scope: None }
     }
 
     /// The same view, showing only keys that begin with `prefix`.
     pub(crate) fn under(self, prefix: Arc<str>) -> Self {
-        Self { scope: prefix, ..self }
+        Self { scope: Some(prefix), ..self }
+    }
+
+    fn scope(&self) -> &str {
+        self.scope.as_deref().unwrap_or_default()
     }
 
     /// The revision; 0 while there is no state.
@@ -54,8 +58,8 @@ impl View {
         if self.overlay.is_empty() {
             return Err(self.refuse(key, NO_NAMESPACES));
         }
-        if !key.starts_with(&*self.scope) {
-            let reason = format!("this view shows only what is under {}", self.scope);
+        if !key.starts_with(self.scope()) {
+            let reason = format!("this view shows only what is under {}", self.scope());
             return Err(self.refuse(key, reason));
         }
         let found = self.find(key);
@@ -96,7 +100,7 @@ impl View {
     }
 
     fn find(&self, key: &str) -> Option<(&Namespace, EntryRef<'_>)> {
-        let in_scope = key.starts_with(&*self.scope);
+        let in_scope = key.starts_with(self.scope());
         let state = self.state.as_deref().filter(|_| in_scope)?;
         let (layer, entry) = self.overlay.find(state, key)?;
         Some((self.overlay.layer(layer), entry))
@@ -109,7 +113,7 @@ impl View {
 
     /// Every key that begins with `prefix` and its winning entry, in byte order of keys. `db/` stays inside `db`.
     pub fn prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, EntryRef<'a>)> {
-        let scope = &*self.scope;
+        let scope = self.scope();
         let narrower = if prefix.starts_with(scope) { Some(prefix) } else { None };
         let narrower = narrower.or_else(|| scope.starts_with(prefix).then_some(scope));
         let layers = self.state.as_deref().zip(narrower).into_iter();
