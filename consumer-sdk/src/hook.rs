@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::runtime;
@@ -130,7 +130,7 @@ impl Hook {
         let own = &life.core.runtime;
         let runtime = runtime::Handle::try_current().unwrap_or_else(|_| own.clone());
         let account = Arc::new(Account::new(limit));
-        let calling = own.spawn(call(changes, hook, limit, runtime, account.clone()));
+        let calling = own.spawn(call(changes, hook, limit, runtime, Arc::downgrade(&account)));
         Self { account, _calling: AbortOnDropHandle::new(calling) }
     }
 
@@ -156,15 +156,18 @@ async fn call<T, F, Fut, E>(
     mut hook: F,
     limit: Duration,
     runtime: runtime::Handle,
-    account: Arc<Account>,
+    account: Weak<Account>,
 ) where
     T: Send + Sync + 'static,
     F: FnMut(ValueChange<T>) -> Fut + Send + 'static,
     Fut: Future<Output = Result<(), E>> + Send + 'static,
     E: fmt::Display + 'static,
 {
+    // Whoever has dropped the hook no longer asks how it went.
+    let tell = |what: &dyn Fn(&Account)| account.upgrade().iter().for_each(|account| what(account));
+    let ended = |outcome: HookOutcome, took| tell(&|account| account.ended(outcome.clone(), took));
     while let Some(change) = changes.next().await {
-        account.began(change.by.revision);
+        tell(&|account| account.began(change.by.revision));
         let began = Instant::now();
         let stop = CancellationToken::new();
         let (stopped, on) = (stop.clone(), runtime.clone());
@@ -178,17 +181,17 @@ async fn call<T, F, Fut, E>(
         let in_time = time::timeout(limit, &mut called).await;
         let returned = match in_time {
             Ok(Ok((back, outcome))) => {
-                account.ended(outcome, began.elapsed());
+                ended(outcome, began.elapsed());
                 Ok(back)
             }
             Ok(Err(error)) => Err(error),
             Err(_) => {
-                account.ended(HookOutcome::TimedOut, began.elapsed());
+                ended(HookOutcome::TimedOut, began.elapsed());
                 drop(stop);
                 called.await.map(|(back, _)| back)
             }
         };
-        account.returned();
+        tell(&Account::returned);
         // The event loop is ending.
         let Ok(back) = returned else { return };
         hook = back;
