@@ -201,6 +201,7 @@ impl Builder {
             image_dirs: self.image_dirs,
             image_stores,
             namespaces: followed.clone(),
+            layers: overlay.shared(),
             tail_bytes: BACKLOG_BYTES,
             ..headwater_replica::Settings::default()
         };

@@ -39,8 +39,11 @@ impl Overlay {
 
     /// The winning entry of a key and the layer it stands in.
     pub(crate) fn find<'a>(&self, view: &'a View, key: &str) -> Option<(usize, EntryRef<'a>)> {
-        let layers = self.0.iter().enumerate().rev();
-        let mut found = layers.map(|(layer, name)| (layer, view.get(name.as_str(), key)));
-        found.find_map(|(layer, entry)| Some((layer, entry?)))
+        view.find(&self.0, key)
+    }
+
+    /// The namespaces as the replica wants them: the same ones, so that it knows them again.
+    pub(crate) fn shared(&self) -> Arc<[Namespace]> {
+        self.0.clone()
     }
 }

@@ -11,12 +11,17 @@ use headwater_schemas::{
 use tracing::Span;
 
 use crate::ancestry::Ancestry;
-use crate::rebase::Rebase;
+use crate::layers::Layers;
+use crate::rebase::{NewBase, Rebase};
 use crate::replica::{Observer, Progress, Seen, Settings, Shared};
 use crate::{
     Alarm, AlarmKind, Applied, Chain, Phase, Resumed, Source, Step, Stop, View, cache, measure,
     trace,
 };
+
+/// So many keys of upper layers are marked before a state is shown: a few milliseconds. Fewer leave more clients with slower
+/// reads until the first fold; more delay the start.
+const LAYERED_AT_ONCE: usize = 32_768;
 
 /// How one record was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -261,7 +266,7 @@ impl Core {
             self.cache_again();
         }
         let era = self.view().map_or(0, |view| view.era()).max(view.era());
-        let view = Arc::new(view.in_era(era));
+        let view = Arc::new(self.layered(view.in_era(era)));
         self.took(source);
         self.whole_at = view.whole_at();
         self.shared.tail.reset(*view.head());
@@ -276,6 +281,13 @@ impl Core {
         self.phase(Phase::CatchingUp);
         self.tell(Seen::Reset { view }).await;
         Ok(())
+    }
+
+    /// Marks a view for reads through our layers, unless that takes long: then the next fold does, in the background.
+    fn layered(&self, view: View) -> View {
+        let layers = &self.settings.layers;
+        let soon = Layers::upper_keys(layers, &view) <= LAYERED_AT_ONCE;
+        if soon { view.layered(layers) } else { view }
     }
 
     /// Takes a record before there is any state: the first well-formed genesis founds it.
@@ -477,12 +489,12 @@ impl Core {
     /// # Cancel safety
     /// Nothing is lost.
     pub(crate) async fn rebase_wakes(&mut self) {
-        let Some(base) = self.rebase.wakes().await else { return };
+        let Some(NewBase { base, layers, .. }) = self.rebase.wakes().await else { return };
         let Some((_, view)) = &mut self.state else { return };
         let same_chain = base.head().stream_id == view.head().stream_id
             && base.head().revision <= view.revision();
         if same_chain {
-            *view = Arc::new(view.rebased(base));
+            *view = Arc::new(view.rebased(base, layers));
             let view = view.clone();
             self.swap(view);
         }

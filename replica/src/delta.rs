@@ -103,6 +103,13 @@ impl Delta {
         rest
     }
 
+    /// Visits each namespace and key.
+    pub(crate) fn each(&self, mut visit: impl FnMut(&str, &str)) {
+        for (namespace, keys) in &self.changed {
+            keys.keys().for_each(|key| visit(namespace.as_str(), key.as_str()));
+        }
+    }
+
     /// The changed keys of one namespace, in byte order, from `from` on.
     pub(crate) fn keys<'a>(
         &'a self,

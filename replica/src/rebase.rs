@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use headwater_image::{ImageError, Mapped, MappedBuilder};
 use tokio::task::JoinHandle;
 
+use crate::layers::Layers;
 use crate::replica::Settings;
 use crate::{View, cache, measure};
 
@@ -19,8 +20,18 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The pause is so many times what the last fold took: at most 2 % of a core goes into freshening.
 const PAUSE_FACTOR: u32 = 50;
 
-/// A fold under way: the new base, and whether it stands in the cache.
-type Folding = JoinHandle<Result<(Mapped, bool), ImageError>>;
+/// What a fold leads to.
+#[derive(Debug)]
+pub(crate) struct NewBase {
+    pub(crate) base: Arc<Mapped>,
+    /// Marked for the view that was folded.
+    pub(crate) layers: Option<Layers>,
+    /// Whether it stands in the cache.
+    cached: bool,
+}
+
+/// A fold under way.
+type Folding = JoinHandle<Result<NewBase, ImageError>>;
 
 /// The folding of one replica's view.
 #[derive(Debug)]
@@ -80,14 +91,18 @@ impl Rebase {
 
     fn spawn(&self, view: Arc<View>) -> Folding {
         let settings = self.settings.clone();
-        tokio::task::spawn_blocking(move || fold(&view, &settings))
+        tokio::task::spawn_blocking(move || {
+            let (base, cached) = fold(&view, &settings)?;
+            let layers = Layers::of(&settings.layers, &view);
+            Ok(NewBase { base: Arc::new(base), layers, cached })
+        })
     }
 
     /// Resolves with a new base when a fold has ended well, with nothing when one ended badly or is due.
     ///
     /// # Cancel safety
     /// Nothing is lost.
-    pub(crate) async fn wakes(&mut self) -> Option<Arc<Mapped>> {
+    pub(crate) async fn wakes(&mut self) -> Option<NewBase> {
         let Some((began, running)) = &mut self.running else {
             match self.due_at {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -103,15 +118,15 @@ impl Rebase {
         self.take(ended.map_err(ImageError::source).flatten())
     }
 
-    fn take(&mut self, folded: Result<(Mapped, bool), ImageError>) -> Option<Arc<Mapped>> {
+    fn take(&mut self, folded: Result<NewBase, ImageError>) -> Option<NewBase> {
         self.failed = folded.is_err();
         match folded {
-            Ok((base, cached)) => {
-                if cached {
-                    self.cached_revision = Some(base.head().revision);
+            Ok(new) => {
+                if new.cached {
+                    self.cached_revision = Some(new.base.head().revision);
                     cache::prune(&self.settings);
                 }
-                Some(Arc::new(base))
+                Some(new)
             }
             Err(error) => {
                 tracing::warn!(%error, "the state could not be folded into a new base; trying again later");

@@ -36,6 +36,9 @@ pub struct Settings {
     pub image_stores: Vec<Store>,
     /// The namespaces it holds; none means all. `_schemas` always belongs to them.
     pub namespaces: Option<Vec<Namespace>>,
+    /// Namespaces that are read laid over each other, the weakest first: [`View::find`] is quick through these. Default
+    /// none.
+    pub layers: Arc<[Namespace]>,
     /// How many bytes of applied commits the tail keeps. Default 64 MiB.
     pub tail_bytes: usize,
     /// Hold the base image in memory instead of mapping its file, where the disk cannot be trusted. Default off.
@@ -49,6 +52,7 @@ impl Default for Settings {
             image_dirs: Vec::new(),
             image_stores: Vec::new(),
             namespaces: None,
+            layers: Arc::default(),
             tail_bytes: TAIL_BYTES,
             image_in_memory: false,
         }

@@ -11,6 +11,7 @@ use headwater_schemas::{
 };
 
 use crate::delta::{Changed, Delta};
+use crate::layers::Layers;
 
 /// One immutable state: a mapped image and what changed since. Cheap to clone and to derive from.
 #[derive(Debug, Clone)]
@@ -23,13 +24,15 @@ pub struct View {
     era: u64,
     base: Option<Arc<Mapped>>,
     delta: Delta,
+    /// Which layers of an overlay may hold a key, if somebody reads through one.
+    layers: Option<Arc<Layers>>,
 }
 
 impl View {
     /// The state that a genesis founds.
     pub(crate) fn founded(folded: &Folded, position: Position) -> Self {
         let (head, totals) = (folded.head, Totals::default());
-        Self { head, totals, position, era: 0, base: None, delta: Delta::new() }
+        Self { head, totals, position, era: 0, base: None, delta: Delta::new(), layers: None }
             .apply(folded, position)
     }
 
@@ -42,6 +45,7 @@ impl View {
             era: 0,
             base: Some(base),
             delta: Delta::new(),
+            layers: None,
         }
     }
 
@@ -53,6 +57,10 @@ impl View {
             let hash = Mapped::hash(effect.namespace.as_str(), effect.key.as_str());
             let changed = Changed { revision: folded.head.revision, entry: effect.after.clone() };
             delta.insert(hash, &effect.namespace, &effect.key, changed);
+            // Before anybody sees the key.
+            if let Some(layers) = &self.layers {
+                layers.mark(effect.namespace.as_str(), effect.key.as_str());
+            }
         }
         Self {
             head: folded.head,
@@ -61,6 +69,7 @@ impl View {
             era: self.era,
             base: self.base.clone(),
             delta,
+            layers: self.layers.clone(),
         }
     }
 
@@ -70,11 +79,22 @@ impl View {
         Self { head, position, ..self.clone() }
     }
 
-    /// The same state on a newer base, which was folded from a view between its base and itself.
+    /// The same state on a newer base, which was folded from a view between its base and itself; `layers` are marked for
+    /// that view.
     #[must_use]
-    pub(crate) fn rebased(&self, base: Arc<Mapped>) -> Self {
+    pub(crate) fn rebased(&self, base: Arc<Mapped>, layers: Option<Layers>) -> Self {
         let delta = self.delta.after(base.head().revision, Mapped::hash);
-        Self { delta, base: Some(base), ..self.clone() }
+        if let Some(layers) = &layers {
+            delta.each(|namespace, key| layers.mark(namespace, key));
+        }
+        Self { delta, base: Some(base), layers: layers.map(Arc::new), ..self.clone() }
+    }
+
+    /// The same state, marked for reads through these layers.
+    #[must_use]
+    pub(crate) fn layered(self, namespaces: &Arc<[Namespace]>) -> Self {
+        let layers = Layers::of(namespaces, &self).map(Arc::new);
+        Self { layers, ..self }
     }
 
     /// The head of the chain this state is the fold of.
@@ -156,6 +176,20 @@ impl View {
             Some(changed) => changed.entry.as_ref().map(Entry::as_ref),
             None => self.base.as_ref()?.get_hashed(hash, namespace, key),
         }
+    }
+
+    /// The entry of a key in the last of `namespaces` that holds it, and which of them that is. Where these are the
+    /// replica's own [`crate::Settings::layers`], it costs about what [`View::get`] does.
+    pub fn find(&self, namespaces: &Arc<[Namespace]>, key: &str) -> Option<(usize, EntryRef<'_>)> {
+        let layers = self.layers.as_ref();
+        let may_hold = layers.map_or(u8::MAX, |layers| layers.may_hold(namespaces, key));
+        let asked = |layer: usize| {
+            let bit = u32::try_from(layer).ok().and_then(|layer| 1_u8.checked_shl(layer));
+            layer == 0 || bit.is_none_or(|bit| may_hold & bit != 0)
+        };
+        let found = namespaces.iter().enumerate().rev().filter(|(layer, _)| asked(*layer));
+        let mut found = found.map(|(layer, name)| (layer, self.get(name.as_str(), key)));
+        found.find_map(|(layer, entry)| Some((layer, entry?)))
     }
 
     /// The entries of one namespace whose keys begin with `prefix` and, if given, come after `after`, in byte order.

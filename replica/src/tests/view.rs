@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use headwater_image::{Keep, Mapped, MappedBuilder, Trust};
 use headwater_schemas::{
-    Change, Commit, CommitId, Digest, FORMAT, Genesis, Hash, Position, State, StreamId,
-    commit_schema, fold,
+    Change, Commit, CommitId, Digest, FORMAT, Genesis, Hash, Key, Namespace, Position, State,
+    StreamId, commit_schema, fold,
 };
 use proptest::prelude::*;
 
 use crate::View;
+use crate::layers::Layers;
 
 /// One thing that happens to a view.
 #[derive(Debug, Clone)]
@@ -90,6 +91,18 @@ fn image(view: &View) -> Mapped {
     builder.finish(view.head(), view.totals(), view.position(), None).unwrap()
 }
 
+/// What the layers show of each key, the later one first, whether or not the view was marked for them.
+fn assert_layered(view: &View, state: &State, namespaces: &Arc<[Namespace]>) {
+    let others: Arc<[Namespace]> = namespaces.iter().cloned().collect();
+    for key in 0..20 {
+        let key: Key = format!("k/{key}").parse().unwrap();
+        let model = namespaces.iter().enumerate().rev();
+        let model = model.filter_map(|(at, ns)| Some((at, state.get(ns, &key)?.as_ref()))).next();
+        assert_eq!(view.find(namespaces, key.as_str()), model);
+        assert_eq!(view.find(&others, key.as_str()), model);
+    }
+}
+
 fn assert_same(view: &View, state: &State) {
     assert_eq!(view.head(), state.head());
     assert_eq!(view.totals(), state.totals());
@@ -131,7 +144,8 @@ proptest! {
         let hash = Hash::of(b"genesis");
         let mut state = State::found(&founding, hash);
         let folded = fold(&founding, hash, &Default::default(), |_, _| None);
-        let mut view = View::founded(&folded, Position(0));
+        let layers: Arc<[Namespace]> = ["ns1", "ns0", "ns2"].map(|ns| ns.parse().unwrap()).into();
+        let mut view = View::founded(&folded, Position(0)).layered(&layers);
         let mut behind: Option<View> = None;
         for (step, act) in acts.iter().enumerate() {
             match act {
@@ -146,17 +160,22 @@ proptest! {
                 }
                 // A fold ends some commits after it began: the base is of an older view.
                 Act::Fold => match behind.take() {
-                    Some(older) => view = view.rebased(Arc::new(image(&older))),
+                    Some(older) => {
+                        let marked = Layers::of(&layers, &older);
+                        view = view.rebased(Arc::new(image(&older)), marked);
+                    }
                     None => behind = Some(view.clone()),
                 },
                 Act::Reopen => {
                     let written = image(&view).persist(dir.path(), Keep::Mapped).unwrap();
                     let path = written.path().unwrap().to_owned();
-                    view = View::of_image(Arc::new(Mapped::open(&path, Trust::Verify, Keep::Mapped).unwrap()));
+                    let base = Mapped::open(&path, Trust::Verify, Keep::Mapped).unwrap();
+                    view = View::of_image(Arc::new(base)).layered(&layers);
                     behind = None;
                 }
             }
             assert_same(&view, &state);
+            assert_layered(&view, &state, &layers);
         }
     }
 }
