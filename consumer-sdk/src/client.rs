@@ -227,14 +227,15 @@ impl Client {
         Commits::new(self.life.clone(), self.view().revision())
     }
 
-    /// Waits until every handle has processed `revision`, so that a service reads what it, or another process,
-    /// wrote. Works on any runtime; give it a time-out of your own.
+    /// Waits until every handle, group and derived value has processed `revision`, so that a service reads what it, or
+    /// another process, wrote. A value that was refused has been processed; hooks are not waited for. Works on any runtime;
+    /// give it a time-out of your own.
     ///
     /// # Cancel safety
     /// May be dropped and called again at any time.
     ///
     /// # Errors
-    /// [`Closed`].
+    /// [`Closed`] when the client was closed, or its thread ended, before it was there.
     pub async fn wait_for(&self, revision: u64) -> Result<(), Closed> {
         self.life.core.wait_for(revision).await
     }

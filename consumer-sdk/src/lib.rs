@@ -16,6 +16,12 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Beside single keys there are values made of many, at one revision: [`Client::derive`] builds anything of all keys under a
+//! prefix, [`Client::group`] a struct whose fields they are, and [`Binding::merge`] merges the layers of one key. All of them
+//! are a [`Handle`]: it is read by [`Handle::load`] or a [`Reader`], waited for by a [`Subscription`] or the stream
+//! [`Changes`], and acted upon by a [`Hook`]. A value that cannot be used is reported by [`Client::status`], and the last good
+//! one stays.
+//!
 //! What a reader calls is synchronous and never waits for the network: one thread of the client's own follows the
 //! stream, decodes and validates each changed value once, and swaps it into every handle.
 //!

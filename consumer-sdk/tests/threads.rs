@@ -21,10 +21,11 @@ fn clients() -> usize {
     names.filter(|name| name.trim_end() == "headwater").count()
 }
 
-type Holder = Box<dyn Any>;
+/// Makes one thing that keeps a client alive, and lets go of the rest.
+type Hold = fn(Client, Handle<u32>) -> Box<dyn Any>;
 
 /// All that keeps a client alive.
-fn holders() -> [(&'static str, fn(Client, Handle<u32>) -> Holder); 9] {
+fn holders() -> [(&'static str, Hold); 9] {
     [
         ("client", |hw, _| Box::new(hw)),
         ("handle", |_, n| Box::new(n)),
