@@ -15,6 +15,9 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, Share
 
 use crate::stream::{Stream, soon};
 
+/// A panic, too, takes its time: it prints where it happened.
+const TIME_LIMIT: Duration = Duration::from_secs(3);
+
 /// Counters by name and labels.
 #[derive(Clone, Default)]
 struct Counters(Arc<Mutex<BTreeMap<String, Arc<AtomicU64>>>>);
@@ -53,7 +56,7 @@ async fn each_outcome_of_a_hook_is_counted() {
     stream.put("app", "n", "0").await;
     let hw = stream.client(&["app"]).await;
     let n: Handle<u32> = hw.handle("n").unwrap();
-    let hook = n.on_change_within(Duration::from_millis(100), |change| async move {
+    let hook = n.on_change_within(TIME_LIMIT, |change| async move {
         match **change.new {
             1 => Ok(()),
             2 => Err("no"),
