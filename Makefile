@@ -11,10 +11,10 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/headwater/targ
 CARGO_FLAGS := --workspace --release --locked
 BINARY := target/release/headwater
 
-.PHONY: help run build test test-fast test-cluster demo bench docs kafka deny fmt clean
+.PHONY: help run build test test-fast test-cluster demo bench docs kafka deny release-check fmt clean
 
 help: ## this list
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "  what is built stays in $(CARGO_TARGET_DIR)"
 
 run: build ## install what is missing, build, start everything on http://127.0.0.1:7070 with data in ./data
@@ -52,6 +52,9 @@ kafka: ## fetch Apache Kafka for the tests (a JVM too, where that may be install
 
 deny: ## licences, bans, sources and advisories of all dependencies (installs cargo-deny)
 	@scripts/deny
+
+release-check: ## the SDK with the oldest Rust it promises, and its packages as they would be published
+	@scripts/release-check $(SINCE)
 
 fmt: ## format everything
 	@cargo fmt --all
