@@ -40,9 +40,11 @@ impl WriterTask {
 
     /// The answer to a request that has made a commit already.
     pub(crate) fn remembered(&self, job: &Job) -> Option<Result<Written, Refusal>> {
-        let idempotency = job.write.idempotency.as_ref().filter(|_| !job.write.dry_run)?;
+        let idempotency = job.write.idempotency.as_ref()?;
         match self.index.lookup(&idempotency.key, idempotency.request) {
             Lookup::Unknown => None,
+            // Its query says so: it is another request than any that made a commit.
+            _ if job.write.dry_run => Some(Err(Refusal::KeyReused)),
             Lookup::Same(receipt) => Some(Ok(Written::Committed { receipt, replayed: true })),
             Lookup::Other => Some(Err(Refusal::KeyReused)),
         }

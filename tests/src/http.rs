@@ -52,6 +52,12 @@ impl Ask {
             .header(CONTENT_TYPE.as_str(), "application/json")
     }
 
+    /// The same with a query behind its path.
+    #[must_use]
+    pub fn query(self, query: &str) -> Self {
+        Self { target: format!("{}?{query}", self.target), ..self }
+    }
+
     /// The same with another body.
     #[must_use]
     pub fn body(self, body: impl Into<Bytes>) -> Self {
@@ -70,6 +76,12 @@ impl Ask {
     #[must_use]
     pub fn keyed(self, key: impl Into<String>) -> Self {
         self.header("Idempotency-Key", key)
+    }
+
+    /// Its `Idempotency-Key`; empty without one.
+    pub fn key(&self) -> String {
+        let found = self.headers.iter().find(|(name, _)| name == "Idempotency-Key");
+        found.map(|(_, key)| key.clone()).unwrap_or_default()
     }
 
     fn request(&self, host: &str) -> Request<Full<Bytes>> {

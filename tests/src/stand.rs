@@ -86,6 +86,14 @@ impl Stand {
         Self { server, log, kafka: kafka_of(log), stream, data: Some(data), environment: &[] }
     }
 
+    /// The same with more variables in its environment: limits that a test can reach.
+    pub fn limited(log: Log, environment: &'static [(&'static str, &'static str)]) -> Self {
+        let stream = topic::fresh_name("stand");
+        let data = tempfile::tempdir().expect("a folder");
+        let server = Headwater::serve_in(data.path(), &on(log, &stream), environment);
+        Self { server, log, kafka: kafka_of(log), stream, data: Some(data), environment }
+    }
+
     /// Starts one on a broker of the test's own that keeps no table and looks at none, and so will those beside it.
     pub fn without_a_table(bootstrap: &str) -> Self {
         Self::on_broker_in(bootstrap, &[("HEADWATER_TABLE__ENABLED", "false")])

@@ -120,6 +120,11 @@ async fn a_publisher_with_a_history_url_serves_every_read_of_what_it_never_saw()
         let diff: Value = get("/v1/diff/app?from=1&to=4").await.is(200).json();
         assert_eq!(diff["changes"][0]["kind"], "removed");
         assert_eq!(chain(later.host()).await.len() as u64, revision);
+        let polled =
+            Ask::get("/v1/watch?after=0&values=both&wait=5s").header("Accept", "application/json");
+        let polled: Value = ask(later.host(), &polled).await.is(200).json();
+        assert_eq!(polled["commits"].as_array().unwrap().len() as u64, revision);
+        assert_eq!(polled["commits"][1]["changes"][0]["old"]["value"], 1);
         let record = get("/v1/commits/1").await.is(200);
         assert_eq!(record.json::<Value>()["changes"][0]["value"], 1);
         // What it cannot know by itself: that the key was deleted after revision 3.
@@ -209,6 +214,128 @@ async fn a_publisher_goes_back_to_before_its_own_memory_by_the_history_of_a_snap
         assert_eq!(answer.revision(), head + 1);
         let back = Ask::get("/v1/config/app/a");
         assert_eq!(ask(publisher.host(), &back).await.is(200).text(), "1");
+    };
+    bounded(claim).await;
+}
+
+/// What the two have in common, of the key `k` and its past.
+const READS: [&str; 15] = [
+    "/v1/config/app/k",
+    "/v1/config/app/k?at=1",
+    "/v1/config/app",
+    "/v1/config/app?at=1",
+    "/v1/namespaces",
+    "/v1/history/app/k",
+    "/v1/diff/app?from=1",
+    "/v1/commits",
+    "/v1/commits?order=desc&actor=anonymous",
+    "/v1/commits/1",
+    "/v1/status",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+];
+
+/// What cannot be told without what came before: by revision, by time, by a cursor, and to who follows.
+const PAST: [&str; 9] = [
+    "/v1/config/app/k?at=1",
+    "/v1/config/app?at=1",
+    "/v1/history/app/k",
+    "/v1/diff/app?from=1",
+    "/v1/commits",
+    "/v1/commits/1",
+    "/v1/watch?after=1",
+    "/v1/stream?after=1",
+    "/v1/config/app/k?at=1970-01-02T00:00:00Z",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_roles_serve_every_read_and_follow_call_and_only_a_publisher_writes() {
+    let claim = async {
+        let split = Split::start();
+        split.put("k", 1).await;
+        let revision = split.put("k", 2).await;
+        let read = format!("/v1/config/app/k?min_revision={revision}&timeout=20s");
+        split.of_snapshotter(&read).await.is(200);
+        for host in [split.publisher.host(), split.snapshotter.host()] {
+            for target in READS {
+                ask(host, &Ask::get(target)).await.is(200);
+                ask(host, &Ask::new("HEAD", target)).await.is(200);
+            }
+            let poll = Ask::get("/v1/watch?after=0&wait=1s").header("Accept", "application/json");
+            let polled: Value = ask(host, &poll).await.is(200).json();
+            assert_eq!(polled["commits"].as_array().unwrap().len(), 2);
+            for follow in ["/v1/watch?after=1", "/v1/stream?after=1"] {
+                ask(host, &Ask::new("HEAD", follow)).await.is(200);
+            }
+        }
+        let linearizable = Ask::get("/v1/config/app/k?consistency=linearizable");
+        assert_eq!(ask(split.publisher.host(), &linearizable).await.is(200).text(), "2");
+        let refused = ask(split.snapshotter.host(), &linearizable).await;
+        refused.is_problem(503, "log_unavailable");
+        assert!(!refused.header("retry-after").is_empty());
+        image_of(&split).await;
+        let none = ask(split.publisher.host(), &Ask::get("/v1/images/latest")).await;
+        none.is_problem(404, "not_found");
+        let empty = serde_json::json!({});
+        for write in [
+            Ask::put("/v1/config/app/k", "3"),
+            Ask::delete("/v1/config/app/k"),
+            Ask::post("/v1/commits", &empty),
+        ] {
+            let refused = ask(split.snapshotter.host(), &write).await;
+            refused.is_problem(405, "method_not_allowed");
+            assert_eq!(refused.header("allow"), "GET,HEAD");
+        }
+        let rollback = ask(split.snapshotter.host(), &Ask::post("/v1/rollback", &empty)).await;
+        rollback.is_problem(404, "not_found");
+        assert_eq!(status(split.publisher.host()).await.revision, revision);
+    };
+    bounded(claim).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_that_keeps_no_history_says_410_with_the_oldest_revision_of_all_it_no_longer_has()
+ {
+    let claim = async {
+        let mut split = Split::start();
+        split.put("j", 1).await;
+        for value in 1..4 {
+            split.put("k", value).await;
+        }
+        let page = ask(split.publisher.host(), &Ask::get("/v1/config/app?limit=1")).await;
+        let cursor = page.is(200).json::<Value>()["next"].as_str().unwrap().to_owned();
+        let head = split.put("k", 4).await;
+        let read = format!("/v1/config/app/k?min_revision={head}&timeout=20s");
+        split.of_snapshotter(&read).await.is(200);
+        // It begins again with its last state and no commit before it.
+        assert_eq!(split.publisher.terminate(PATIENCE), 0);
+        split.publisher.restart();
+        let of_cursor = format!("/v1/config/app?limit=1&cursor={cursor}");
+        for target in PAST.iter().copied().chain([&*of_cursor]) {
+            let gone = ask(split.publisher.host(), &Ask::get(target)).await;
+            println!("{target}");
+            let problem = gone.is_problem(410, "revision_compacted");
+            assert_eq!(problem["oldest_revision"], head, "{problem}");
+            assert!(!gone.header("headwater-revision").is_empty());
+        }
+        let poll = Ask::get("/v1/watch?after=1&wait=1s").header("Accept", "application/json");
+        ask(split.publisher.host(), &poll).await.is_problem(410, "revision_compacted");
+        // The state itself is there, and so is what comes.
+        let now =
+            ask(split.publisher.host(), &Ask::get(format!("/v1/config/app/k?at={head}"))).await;
+        assert_eq!(now.is(200).text(), "4");
+        // A snapshotter's cursors and past are as they were; only its stream begins where its memory does.
+        for target in
+            PAST.iter().filter(|target| !target.contains("1970") && !target.contains("after"))
+        {
+            split.of_snapshotter(target).await.is(200);
+        }
+        let rest = split.of_snapshotter(&of_cursor).await.is(200).json::<Value>();
+        assert_eq!((&rest["revision"], &rest["entries"][0]["value"]), (&4.into(), &3.into()));
+        let before = split.of_snapshotter("/v1/config/app/k?at=1970-01-02T00:00:00Z").await;
+        before.is_problem(404, "key_not_found");
     };
     bounded(claim).await;
 }

@@ -97,11 +97,19 @@ impl Client {
     }
 
     /// Reads a whole body, bounded in size and in silence.
-    pub(crate) async fn body(&self, mut response: Response) -> Result<Bytes, ClientError> {
+    pub(crate) async fn body(&self, response: Response) -> Result<Bytes, ClientError> {
+        self.body_within(response, MAX_ANSWER_BYTES).await
+    }
+
+    async fn body_within(
+        &self,
+        mut response: Response,
+        max_bytes: usize,
+    ) -> Result<Bytes, ClientError> {
         let mut whole = BytesMut::new();
         while let Some(chunk) = self.chunk(&mut response).await? {
-            if whole.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(self.undecodable(format!("more than {MAX_ANSWER_BYTES} bytes")));
+            if whole.len() + chunk.len() > max_bytes {
+                return Err(self.undecodable(format!("more than {max_bytes} bytes")));
             }
             whole.extend_from_slice(&chunk);
         }
@@ -132,7 +140,16 @@ impl Client {
         &self,
         response: Response,
     ) -> Result<T, ClientError> {
-        let body = self.body(response).await?;
+        self.json_within(response, MAX_ANSWER_BYTES).await
+    }
+
+    /// The same within another bound, in bytes.
+    pub(crate) async fn json_within<T: DeserializeOwned>(
+        &self,
+        response: Response,
+        max_bytes: usize,
+    ) -> Result<T, ClientError> {
+        let body = self.body_within(response, max_bytes).await?;
         serde_json::from_slice(&body).map_err(|error| self.undecodable(error.to_string()))
     }
 

@@ -17,6 +17,9 @@ use crate::{Client, ClientError};
 
 /// The largest event that is read, in bytes: as many as a whole answer may have.
 const MAX_EVENT_BYTES: usize = 64 * 1024 * 1024;
+/// The same where events carry what was there before. A commit may replace or remove a thousand values, by default of
+/// up to 256 KiB, and base64 takes a third more.
+const MAX_EVENT_BYTES_OF_BOTH: usize = 512 * 1024 * 1024;
 
 /// What is watched.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,6 +39,14 @@ pub struct WatchQuery {
 }
 
 impl WatchQuery {
+    /// The largest event, and the largest answer to a poll, that is read.
+    fn max_bytes(&self) -> usize {
+        match self.values {
+            Values::Both => MAX_EVENT_BYTES_OF_BOTH,
+            Values::New | Values::None => MAX_EVENT_BYTES,
+        }
+    }
+
     fn parameters(&self) -> Parameters {
         let names: Vec<&str> = self.namespaces.iter().map(Namespace::as_str).collect();
         Parameters::default()
@@ -90,7 +101,7 @@ impl Client {
         let stream_id = text(header::STREAM).and_then(StreamId::from_hex);
         let stream_id =
             stream_id.ok_or_else(|| self.undecodable(format!("no header {}", header::STREAM)))?;
-        let decoder = EventDecoder::new(MAX_EVENT_BYTES);
+        let decoder = EventDecoder::new(query.max_bytes());
         Ok(WatchStream { client: self.clone(), response, decoder, stream_id })
     }
 
@@ -103,7 +114,7 @@ impl Client {
         let url = parameters.on(&self.at(paths::WATCH));
         let build = |http: &reqwest::Client| http.get(&url).header(ACCEPT, DEFAULT_MEDIA_TYPE);
         let response = self.call(Again::Safe, wait, build).await?;
-        self.json(response).await
+        self.json_within(response, query.max_bytes()).await
     }
 }
 

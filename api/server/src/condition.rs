@@ -33,14 +33,7 @@ impl Precondition {
             )),
             (Some(EntityTags::Any), None) => Ok(Self::Exists),
             (None, Some(EntityTags::Any)) => Ok(Self::Absent),
-            (Some(EntityTags::List(tags)), None) => {
-                if tags.iter().any(|tag| tag.weak) {
-                    return Err(Problem::invalid_request(
-                        "If-Match: a weak tag never matches; write \"17\" without W/",
-                    ));
-                }
-                Ok(Self::Revision(revisions(&tags)))
-            }
+            (Some(EntityTags::List(tags)), None) => Ok(Self::Revision(strong(&tags)?)),
             (None, Some(EntityTags::List(tags))) => Ok(Self::NotRevision(revisions(&tags))),
         }
     }
@@ -64,6 +57,27 @@ impl Precondition {
 pub fn is_not_modified(headers: &HeaderMap, etag: &str) -> Result<bool, Problem> {
     let opaque = etag.trim_start_matches("W/").trim_matches('"');
     Ok(tags(headers, IF_NONE_MATCH)?.is_some_and(|tags| tags.matches_weakly(opaque)))
+}
+
+/// Whether a read's `If-Match` lets it see a key last changed by `current`: else answer 412.
+///
+/// # Errors
+/// `invalid_request` with a hint: an unquoted or weak tag.
+pub fn is_match(headers: &HeaderMap, current: u64) -> Result<bool, Problem> {
+    match tags(headers, IF_MATCH)? {
+        None | Some(EntityTags::Any) => Ok(true),
+        Some(EntityTags::List(tags)) => Ok(strong(&tags)?.contains(&current)),
+    }
+}
+
+/// The revisions of an `If-Match`.
+fn strong(tags: &[EntityTag]) -> Result<Vec<u64>, Problem> {
+    if tags.iter().any(|tag| tag.weak) {
+        return Err(Problem::invalid_request(
+            "If-Match: a weak tag never matches; write \"17\" without W/",
+        ));
+    }
+    Ok(revisions(tags))
 }
 
 /// What is not one of our own tags matches no revision.
@@ -153,6 +167,21 @@ mod tests {
         ] {
             assert_eq!(precondition.holds(current), holds, "{precondition:?} at {current}");
         }
+    }
+
+    #[test]
+    fn a_read_goes_on_where_its_if_match_holds() {
+        let matches = |value| is_match(&headers(&[(IF_MATCH, value)]), 17).map_err(|p| p.status);
+        for (value, wanted) in [
+            ("*", Ok(true)),
+            ("\"1\", \"17\"", Ok(true)),
+            ("\"18\"", Ok(false)),
+            ("17", Err(400)),
+            ("W/\"17\"", Err(400)),
+        ] {
+            assert_eq!(matches(value), wanted, "{value}");
+        }
+        assert_eq!(is_match(&HeaderMap::new(), 17), Ok(true));
     }
 
     #[test]

@@ -14,8 +14,9 @@ use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use headwater_api::{Code, Problem, paths};
-use http::header::CONNECTION;
-use http::{HeaderValue, Request};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST};
+use http::uri::Authority;
+use http::{HeaderValue, Request, StatusCode, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::Semaphore;
@@ -85,6 +86,10 @@ impl Edge {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             traffic.linger();
         }
+        if response.status() == StatusCode::NOT_MODIFIED {
+            // Of an empty body; it would be read as the length of what the client has.
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
         self.identity.complete(response.headers_mut());
         crate::metrics::answered(&method, response.status(), started.elapsed());
         trace::answered(&span, response.status());
@@ -97,6 +102,7 @@ impl Edge {
         if head_bytes(request) > self.settings.max_header_bytes {
             return Err(Problem::headers_too_large());
         }
+        check_host(request)?;
         self.identity.guard(request.method(), request.uri())?;
         let is_health =
             [paths::HEALTHZ, paths::READYZ, paths::METRICS].contains(&request.uri().path());
@@ -147,6 +153,27 @@ impl Edge {
         head.push_str(&body);
         head.into()
     }
+}
+
+/// One `Host`, which HTTP/1.1 wants and HTTP/1.0 did not know yet (RFC 9112, 3.2): what a proxy in between reads two of
+/// differently is no request for anybody.
+fn check_host<B>(request: &Request<B>) -> Result<(), Problem> {
+    let mut given = request.headers().get_all(HOST).iter();
+    let is_fine = match given.next() {
+        None => request.version() < Version::HTTP_11,
+        Some(host) => given.next().is_none() && is_host(host.as_bytes()),
+    };
+    if is_fine {
+        return Ok(());
+    }
+    Err(Problem::invalid_request(
+        "the header Host must be there once, with the host and port that the request is for",
+    ))
+}
+
+/// Empty where there is no authority; else `host` or `host:port`.
+fn is_host(host: &[u8]) -> bool {
+    host.is_empty() || (!host.contains(&b'@') && Authority::try_from(host).is_ok())
 }
 
 /// The request line and headers, roughly as many bytes as they had on the wire.

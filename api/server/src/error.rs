@@ -3,7 +3,7 @@
 use std::fmt;
 
 use axum::response::{IntoResponse, Response};
-use headwater_api::{Code, Problem, accepts, etag, header};
+use headwater_api::{Code, Problem, accepts, etag, header, paths};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -98,10 +98,11 @@ pub fn not_acceptable_unless(headers: &HeaderMap, offered: &[&str]) -> ApiResult
 
 /// What answers where no route is. A path of a key that is no name says so.
 pub(crate) async fn no_route(uri: http::Uri) -> ApiError {
-    match headwater_api::paths::split(headwater_api::paths::CONFIG, uri.path()) {
-        Err(problem) => problem.into(),
-        Ok(_) => Problem::not_found(uri.path()).into(),
-    }
+    let path = uri.path();
+    let named = [paths::CONFIG, paths::HISTORY, paths::DIFF].map(|base| paths::split(base, path));
+    let mut wrong = named.into_iter().filter_map(Result::err);
+    let wrong = wrong.find(|problem| problem.code != Code::NotFound);
+    wrong.unwrap_or_else(|| Problem::not_found(path)).into()
 }
 
 /// What answers a method that a route does not have; axum adds `Allow`.

@@ -69,9 +69,9 @@ pub fn read_json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Resul
 
 /// `application/json`, parameters allowed: a web page cannot send it elsewhere without being asked first.
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    match given {
-        Some(given) if essence(given) == DEFAULT_MEDIA_TYPE => Ok(()),
+    let mut given = headers.get_all(CONTENT_TYPE).iter().map(|value| value.to_str());
+    match (given.next(), given.next()) {
+        (Some(Ok(given)), None) if essence(given) == DEFAULT_MEDIA_TYPE => Ok(()),
         _ => Err(Problem::unsupported_media_type(DEFAULT_MEDIA_TYPE)),
     }
 }
@@ -85,8 +85,11 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     })?;
     let read = serde_json::from_str::<Object<T>>(text);
     read.map(|object| object.0).map_err(|error| {
-        let place = JsonError::new(&error, text);
-        if error.is_data() {
+        // What does not fit may end before what is no JSON at all.
+        let checked = headwater_api::check_json(body).err().filter(|_| error.is_data());
+        let fits = error.is_data() && checked.is_none();
+        let place = checked.unwrap_or_else(|| JsonError::new(&error, text));
+        if fits {
             Problem::invalid_request(format!(
                 "{} at line {}, column {}",
                 place.message, place.line, place.column
@@ -130,7 +133,14 @@ mod tests {
         let latin = problem(b"{\"reason\": \"\xe9\"}");
         assert_eq!((latin.code, latin.number("column")), (Code::InvalidJson, Some(13)));
         assert_eq!(problem(b"").code, Code::InvalidJson);
-        assert_eq!(problem(b"{} x").code, Code::InvalidRequest);
+        assert_eq!(problem(b"{} x").code, Code::InvalidJson);
+        // Of the two it is no JSON first, wherever it stops fitting.
+        for body in [&b"["[..], b"{\"reasn\": 1, \"changes\": [}", b"{\"changes\": 1", b"null null"]
+        {
+            let both = problem(body);
+            assert_eq!((both.code, both.number("line")), (Code::InvalidJson, Some(1)));
+            assert!(both.detail.starts_with("the body is not JSON"), "{}", both.detail);
+        }
         assert_eq!(problem(b"{\"changes\": []} x").code, Code::InvalidJson);
     }
 

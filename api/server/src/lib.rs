@@ -23,7 +23,7 @@ mod trace;
 
 pub use admitted::Admitted;
 pub use body::{BodyLimits, read_body};
-pub use condition::{Precondition, is_not_modified};
+pub use condition::{Precondition, is_match, is_not_modified};
 pub use error::{ApiError, ApiResult, not_acceptable_unless};
 pub use extract::{KeyPath, NamespacePath, accepts, read_json};
 pub use health::health;

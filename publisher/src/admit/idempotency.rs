@@ -8,13 +8,19 @@ use http::{HeaderMap, HeaderName, request::Parts};
 
 use crate::{Kind, request_digest};
 
-/// The key with the digest of method, path, query, body, content type and conditions; none without a key.
-pub(crate) fn of(kind: Kind, parts: &Parts, body: &[u8]) -> Result<Option<Idempotency>, Problem> {
+/// The key with the digest of method, path, query, body, content type and conditions; none without a key. `path` is the
+/// one way to write it: that of a key can be percent-encoded in many.
+pub(crate) fn of(
+    kind: Kind,
+    path: &str,
+    parts: &Parts,
+    body: &[u8],
+) -> Result<Option<Idempotency>, Problem> {
     let Some(key) = IdempotencyKey::of(&parts.headers)?.0 else { return Ok(None) };
     let header = |name| joined(&parts.headers, &name);
     let request = request_digest(&[
         parts.method.as_str().as_bytes(),
-        parts.uri.path().as_bytes(),
+        path.as_bytes(),
         parts.uri.query().unwrap_or_default().as_bytes(),
         body,
         &header(CONTENT_TYPE),

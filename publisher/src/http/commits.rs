@@ -2,7 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use headwater_api::{CommitRequest, Problem, Proposal};
+use headwater_api::{CommitRequest, Problem, Proposal, paths};
 use headwater_server::{ApiResult, BodyLimits, Precondition, Query, read_body, read_json};
 
 use super::answer;
@@ -30,7 +30,7 @@ pub(crate) async fn commit(
     let too_large = |_, actual| Problem::commit_too_large(most, actual);
     let body = read_body(body, most.saturating_mul(BODY_FACTOR), &limits, too_large).await?;
     admit::condition::none(&parts.headers)?;
-    let idempotency = admit::idempotency::of(Kind::Commit, &parts, &body)?;
+    let idempotency = admit::idempotency::of(Kind::Commit, paths::COMMITS, &parts, &body)?;
     let asked: CommitRequest = read_json(&parts.headers, &body)?;
     drop(body);
     let mut proposal = Proposal::try_from(asked)?;

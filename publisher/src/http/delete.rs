@@ -2,7 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use headwater_api::{Problem, Proposal, ProposedChange, ProposedOp};
+use headwater_api::{Problem, Proposal, ProposedChange, ProposedOp, paths};
 use headwater_server::{ApiResult, BodyLimits, KeyPath, NoQuery, Query, read_body};
 
 use super::answer;
@@ -19,7 +19,8 @@ pub(crate) async fn delete(
     let no_body = |_, _| Problem::invalid_request("DELETE takes no body");
     read_body(body, 0, &limits, no_body).await?;
     let condition = admit::condition::of_key(&parts.headers)?;
-    let idempotency = admit::idempotency::of(Kind::Delete, &parts, &[])?;
+    let path = paths::config(&namespace, &key);
+    let idempotency = admit::idempotency::of(Kind::Delete, &path, &parts, &[])?;
     let change = ProposedChange { namespace, key, op: ProposedOp::Delete, expect: None };
     let mut proposal = Proposal { changes: vec![change], ..Proposal::default() };
     admit::provenance::complete(&mut proposal, &parts.headers)?;

@@ -2,7 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use headwater_api::{Problem, Proposal, ProposedChange, ProposedOp};
+use headwater_api::{Problem, Proposal, ProposedChange, ProposedOp, paths};
 use headwater_server::{ApiResult, BodyLimits, KeyPath, NoQuery, Query, read_body};
 
 use super::answer;
@@ -20,7 +20,8 @@ pub(crate) async fn put(
     let value = read_body(body, limit, &limits, Problem::value_too_large).await?;
     let content_type = admit::json::content_type(&parts.headers, &value)?;
     let condition = admit::condition::of_key(&parts.headers)?;
-    let idempotency = admit::idempotency::of(Kind::Put, &parts, &value)?;
+    let path = paths::config(&namespace, &key);
+    let idempotency = admit::idempotency::of(Kind::Put, &path, &parts, &value)?;
     let op = ProposedOp::Put { content_type, value };
     let change = ProposedChange { namespace, key, op, expect: None };
     let mut proposal = Proposal { changes: vec![change], ..Proposal::default() };

@@ -2,7 +2,7 @@
 
 use axum::extract::{Request, State};
 use axum::response::Response;
-use headwater_api::{Problem, Proposal, ProposedRollback, ROLLBACK_TO, RollbackRequest};
+use headwater_api::{Problem, Proposal, ProposedRollback, ROLLBACK_TO, RollbackRequest, paths};
 use headwater_server::{ApiResult, BodyLimits, Precondition, Query, read_body, read_json};
 
 use super::answer;
@@ -26,7 +26,7 @@ pub(crate) async fn rollback(
     };
     let body = read_body(body, MAX_BODY_BYTES, &limits, too_large).await?;
     admit::condition::none(&parts.headers)?;
-    let idempotency = admit::idempotency::of(Kind::Rollback, &parts, &body)?;
+    let idempotency = admit::idempotency::of(Kind::Rollback, paths::ROLLBACK, &parts, &body)?;
     let asked: RollbackRequest = read_json(&parts.headers, &body)?;
     let (mut proposal, rollback) = proposal(ProposedRollback::try_from(asked)?);
     admit::provenance::complete(&mut proposal, &parts.headers)?;

@@ -51,6 +51,8 @@ async fn a_dry_run_leaves_its_key_unused_and_knows_the_limits() {
     let publisher = Publisher::start(log, settings, None).await;
     preview(&publisher, keyed("k", put("a", "1"))).await;
     assert_eq!(publisher.receipt(keyed("k", put("a", "2"))).await.unwrap().revision, 1);
+    let known = Write { dry_run: true, ..keyed("k", put("a", "2")) };
+    assert!(matches!(publisher.writer.write(known).await, Err(Refusal::KeyReused)));
     let large = Write { dry_run: true, ..put("a", &"x".repeat(1_000)) };
     assert!(matches!(
         publisher.writer.write(large).await,

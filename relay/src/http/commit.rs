@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use headwater_api::{CommitBody, Problem, header};
+use headwater_api::{CommitBody, Problem, header, paths};
 use headwater_replica::CommitsQuery;
 use headwater_schemas::{Genesis, Hash};
 use headwater_server::{ApiError, ApiResult, NoQuery, Query, accepts, stamp};
@@ -32,7 +32,8 @@ pub(crate) async fn get(
     _: Query<NoQuery>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let revision = number(uri.path().rsplit('/').next().unwrap_or_default())?;
+    let named = paths::decode_text(uri.path().rsplit('/').next().unwrap_or_default());
+    let revision = number(&named.map_err(|error| Problem::invalid_request(error.to_string()))?)?;
     let head = *desk.view()?.head();
     if revision > head.revision {
         return Err(Problem::revision_in_future(revision, head.revision).into());

@@ -8,7 +8,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use headwater_api::{At, EntryBody, Problem, etag, header};
 use headwater_schemas::{Entry, EntryRef};
-use headwater_server::{ApiError, ApiResult, KeyPath, Query, Wait, accepts, is_not_modified};
+use headwater_server::{
+    ApiError, ApiResult, KeyPath, Query, Wait, accepts, is_match, is_not_modified,
+};
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, VARY,
     X_CONTENT_TYPE_OPTIONS,
@@ -37,6 +39,7 @@ pub(crate) struct Parameters {
         ("timeout" = Option<String>, Query, description = "How long to wait for min_revision: `<n>ms|s|m`, at most 60s, 5s by default"),
         ("consistency" = Option<Consistency>, Query, description = "`linearizable` reflects every write acknowledged before the read, by any replica"),
         ("If-None-Match" = Option<String>, Header, description = "An ETag that the client has: 304 when it still holds"),
+        ("If-Match" = Option<String>, Header, description = "An ETag that the value must have: else 412"),
         ("Accept" = Option<String>, Header, description = "`application/vnd.headwater.entry+json` for the entry; anything else is ignored"),
     ),
     responses(
@@ -49,6 +52,8 @@ pub(crate) struct Parameters {
                 ("Headwater-Create-Revision" = u64, description = "The revision that created the key"),
             )),
         (status = 304, description = "Not modified"),
+        (status = 404, description = "`key_not_found`: the key is absent then; `revision_in_future`: `at` is above the head", content_type = "application/problem+json", body = headwater_api::Problem),
+        (status = 410, description = "`revision_compacted` with `oldest_revision`: this server keeps no older states", content_type = "application/problem+json", body = headwater_api::Problem),
         (status = "default", description = "A problem", content_type = "application/problem+json", body = headwater_api::Problem),
     ))]
 pub(crate) async fn get(
@@ -57,9 +62,6 @@ pub(crate) async fn get(
     Query(query): Query<Parameters>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    if query.timeout.is_some() && query.min_revision.is_none() {
-        return Err(Problem::invalid_request("timeout: give min_revision, too").into());
-    }
     desk.fresh(query.consistency).await?;
     if let Some(revision) = query.min_revision {
         desk.reach(revision, query.timeout).await?;
@@ -75,7 +77,7 @@ pub(crate) async fn get(
         }
     };
     let Some(entry) = entry else {
-        return Err(absent(&state, Problem::key_not_found(&namespace, &key)));
+        return Err(refused(&state, Problem::key_not_found(&namespace, &key)));
     };
     let mut answer = common(&state, &entry);
     if accepts(&headers, header::ENTRY_JSON) {
@@ -86,6 +88,9 @@ pub(crate) async fn get(
     let tag = etag(entry.mod_revision);
     if let Ok(tag) = HeaderValue::try_from(&tag) {
         answer.insert(ETAG, tag);
+    }
+    if !is_match(&headers, entry.mod_revision)? {
+        return Err(refused(&state, other_than_matched(entry.mod_revision)));
     }
     if is_not_modified(&headers, &tag)? {
         return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
@@ -121,8 +126,14 @@ fn common(state: &reading::State, entry: &EntryRef<'_>) -> HeaderMap {
 /// An HTTP date has four digits for the year: the end of 9999.
 const LAST_HTTP_DATE: Duration = Duration::from_secs(253_402_300_800);
 
+/// What a read is told whose `If-Match` names other revisions.
+fn other_than_matched(current: u64) -> Problem {
+    let detail = format!("the value is of revision {current}, which If-Match does not name");
+    Problem { detail, ..Problem::precondition_failed(current) }
+}
+
 /// A refusal that tells which state it is true of.
-fn absent(state: &reading::State, problem: Problem) -> ApiError {
+fn refused(state: &reading::State, problem: Problem) -> ApiError {
     let stream = HeaderValue::try_from(state.stream_id().to_string());
     let error = ApiError::from(problem)
         .with_header(header::REVISION, state.revision().into())

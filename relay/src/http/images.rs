@@ -17,7 +17,7 @@ use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE,
     RANGE,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio_util::io::ReaderStream;
@@ -107,6 +107,7 @@ async fn read_bounded(path: &Path) -> io::Result<Option<Vec<u8>>> {
     ))]
 pub(crate) async fn by_name(
     State(desk): State<Arc<Desk>>,
+    method: Method,
     uri: Uri,
     _: Query<NoQuery>,
     headers: HeaderMap,
@@ -132,7 +133,9 @@ pub(crate) async fn by_name(
         return Ok((StatusCode::NOT_MODIFIED, answer).into_response());
     }
     answer.insert(CONTENT_TYPE, HeaderValue::from_static(header::IMAGE));
-    match wanted(range(&headers, &tag), size) {
+    // Nobody but GET has ranges (RFC 9110, 14.2).
+    let range = (method == Method::GET).then(|| range(&headers, &tag)).flatten();
+    match wanted(range, size) {
         Wanted::Whole => Ok(part(file, 0..size, answer).await?.into_response()),
         Wanted::Part(range) => {
             let text = format!("bytes {}-{}/{size}", range.start, range.end - 1);

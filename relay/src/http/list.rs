@@ -45,6 +45,8 @@ const TAG_ENTRIES: usize = 10_000;
     responses(
         (status = 200, description = "In byte order of keys", body = headwater_api::ListBody, headers(("ETag" = String))),
         (status = 304, description = "Not modified"),
+        (status = 404, description = "`revision_in_future`: `at` is above the head", content_type = "application/problem+json", body = headwater_api::Problem),
+        (status = 410, description = "`revision_compacted` with `oldest_revision`: this server keeps no older states; of a cursor, too", content_type = "application/problem+json", body = headwater_api::Problem),
         (status = "default", description = "A problem", content_type = "application/problem+json", body = headwater_api::Problem),
     ))]
 pub(crate) async fn get(

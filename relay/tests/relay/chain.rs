@@ -59,6 +59,11 @@ impl Chain {
         (Self { log: None, state, step_ms: 1_000 }, record)
     }
 
+    /// Another writer that stands where this one does.
+    pub(crate) fn fork(&self) -> Self {
+        Self { log: self.log.clone(), state: self.state.clone(), step_ms: self.step_ms }
+    }
+
     /// Founds a stream in an empty log.
     pub(crate) async fn found(log: Arc<dyn Log>, id: u8) -> Self {
         Self::found_from(log, id, None).await

@@ -3,6 +3,7 @@
 
 mod chain;
 mod commits;
+mod eras;
 mod images;
 mod lists;
 mod others;

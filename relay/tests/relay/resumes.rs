@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use headwater_api::{CommitBody, Event, EventDecoder};
+use headwater_api::{CommitBody, Event, EventDecoder, Values};
 use headwater_client::{Client, WatchQuery, Watched};
 use headwater_relay::Relay;
 use headwater_replica::{Settings, TailRead};
@@ -232,6 +232,33 @@ async fn an_event_of_any_size_is_sent_in_pieces_of_bounded_size() {
         let old = change.old.as_ref().unwrap().as_ref().unwrap();
         assert_eq!((old.mod_revision, old.size), (n as u64 + 1, large.len() as u64));
     }
+}
+
+#[tokio::test]
+async fn our_own_client_reads_an_event_and_a_poll_with_more_than_64_mib_of_what_was_before() {
+    let mut world = World::new().await;
+    // Six bytes of JSON each.
+    let large = vec![1; 128 << 10];
+    for n in 0..100 {
+        world.commit("ann", vec![put("n", &format!("k{n}"), "text/plain", &large)]).await;
+    }
+    let gone = (0..100).map(|n| delete("n", &format!("k{n}"))).collect();
+    world.commit("ann", gone).await;
+    let query = WatchQuery { after: Some(100), values: Values::Both, ..WatchQuery::default() };
+    let is_whole = |commit: &CommitBody| {
+        let before = commit.changes.iter().map(|change| change.old.as_ref().unwrap().as_ref());
+        let shown = before.map(|old| old.unwrap().value.as_ref().unwrap().get().len());
+        assert!(shown.sum::<usize>() > 64 << 20);
+    };
+    let mut watcher = world.client().watcher(query.clone());
+    loop {
+        match timeout(6 * SOON, watcher.next()).await.unwrap().unwrap() {
+            Watched::Commit(commit) => break is_whole(&commit),
+            Watched::Heartbeat(_) => {}
+            Watched::Lost(error) => panic!("{error}"),
+        }
+    }
+    is_whole(&world.client().poll(&query, Duration::ZERO).await.unwrap().commits[0]);
 }
 
 #[tokio::test]

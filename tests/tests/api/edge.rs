@@ -112,19 +112,47 @@ on_both_logs! {
         let desk = Desk::on(log);
         desk.put("k", "1").await;
         let stream = desk.stand.status().await.stream_id.to_string();
-        for ask in [
-            Ask::get(desk.path("k")),
-            Ask::get(desk.path("absent")),
-            Ask::get(format!("/v1/config/{}", desk.namespace)),
-            Ask::get("/v1/namespaces"),
-            Ask::get("/v1/commits?limit=1"),
-            Ask::put(desk.path("k"), "2"),
-            Ask::put(desk.path("k"), "3").header("If-None-Match", "*"),
-            Ask::put(desk.path("k"), "no json"),
-            Ask::post("/v1/commits", &json!({ "changes": [desk.deletion("absent")] })),
-            Ask::get("/v1/nowhere"),
+        let key = || desk.path("k");
+        for (status, ask) in [
+            (200, Ask::get(key())),
+            (200, Ask::new("HEAD", key())),
+            (304, Ask::get(key()).header("If-None-Match", "*")),
+            (404, Ask::get(desk.path("absent"))),
+            (404, Ask::new("HEAD", desk.path("absent"))),
+            (412, Ask::get(key()).header("If-Match", "\"0\"")),
+            (404, Ask::get(format!("{}?at=99999999", key()))),
+            (504, Ask::get(format!("{}?min_revision=99999999&timeout=0s", key()))),
+            (409, Ask::get(format!("{}?stream=0", key()))),
+            (400, Ask::get(format!("{}?x=1", key()))),
+            (400, Ask::get(desk.path("a//b"))),
+            (403, Ask::get("/v1/config/_schemas/k")),
+            (200, Ask::get(format!("/v1/config/{}", desk.namespace))),
+            (200, Ask::get("/v1/namespaces")),
+            (200, Ask::get("/v1/commits?limit=1")),
+            (400, Ask::get("/v1/commits?cursor=x")),
+            (200, Ask::get("/v1/commits/1")),
+            (200, Ask::get("/v1/status")),
+            (200, Ask::get("/healthz")),
+            (200, Ask::get("/readyz")),
+            (200, Ask::get("/metrics")),
+            (200, Ask::get("/openapi.json")),
+            (406, Ask::get("/v1/watch").header("Accept", "text/html")),
+            (406, Ask::get("/v1/stream").header("Accept", "text/html")),
+            (200, Ask::new("HEAD", "/v1/watch")),
+            (200, Ask::new("HEAD", "/v1/stream")),
+            (200, Ask::put(key(), "2")),
+            (412, Ask::put(key(), "3").header("If-None-Match", "*")),
+            (400, Ask::put(key(), "no json")),
+            (413, Ask::put(key(), vec![b'1'; 300 << 10])),
+            (409, Ask::post("/v1/commits", &json!({ "changes": [desk.deletion("absent")] }))),
+            (415, Ask::post("/v1/commits", &json!({})).header("Content-Type", "text/plain")),
+            (404, Ask::get("/v1/nowhere")),
+            (404, Ask::get("/v1/images/x.hwi")),
+            (405, Ask::new("PATCH", key())),
+            (405, Ask::new("OPTIONS", key())),
+            (431, Ask::get(key()).header("X-Large", "x".repeat(20 << 10))),
         ] {
-            let answer = desk.ask(ask.clone()).await;
+            let answer = desk.ask(ask.clone()).await.is(status);
             assert_eq!(answer.header("headwater-stream"), stream, "{ask:?}");
             let revision = answer.header("headwater-revision").parse::<u64>();
             assert!(revision.is_ok_and(|revision| revision > 0), "{ask:?}: {:?}", answer.headers);

@@ -152,7 +152,21 @@ on_both_logs! {
         let outside = desk.ask(Ask::get(&target).header("Range", format!("bytes={size}-"))).await;
         outside.is_problem(416, "range_not_satisfiable");
         assert_eq!(outside.header("content-range"), format!("bytes */{size}"));
+        // Several ranges, other units and what is no range ask for all of it, and so does every HEAD.
+        for range in ["bytes=0-1,3-4", "items=0-1", "bytes=2-1", "bytes=x-y", "bytes=-", "bytes="] {
+            assert_eq!(desk.ask(Ask::get(&target).header("Range", range)).await.is(200).body.len(), size, "{range}");
+        }
+        for range in ["bytes=0-0", &format!("bytes={size}-")] {
+            let head = desk.ask(Ask::new("HEAD", &target).header("Range", range)).await.is(200);
+            assert_eq!((head.header("content-length"), head.header("content-range")), (&*size.to_string(), ""));
+        }
+        for none in [format!("bytes={size}-"), "bytes=-0".into(), format!("bytes={}-", u64::MAX), "bytes=99999999999999999999999-".into()] {
+            desk.ask(Ask::get(&target).header("Range", none)).await.is_problem(416, "range_not_satisfiable");
+        }
         let own = whole.header("etag").to_owned();
+        let weak = Ask::get(&target).header("Range", "bytes=0-3").header("If-Range", format!("W/{own}"));
+        desk.ask(weak).await.is(200);
+        assert_eq!(whole.header("headwater-revision"), manifest.revision.to_string());
         let part = Ask::get(&target).header("Range", "bytes=0-3");
         desk.ask(part.clone().header("If-Range", &own)).await.is(206);
         desk.ask(part.header("If-Range", "\"another\"")).await.is(200);
@@ -161,6 +175,27 @@ on_both_logs! {
         let ends = manifest.blocks.iter().map(|block| block.offset + block.bytes);
         let starts = manifest.blocks.iter().map(|block| block.offset);
         assert!(ends.zip(starts.skip(1)).all(|(end, start)| end == start));
+    }
+
+    async fn a_stream_from_before_the_servers_memory_is_410_with_the_oldest_revision_it_has(log) {
+        let (mut stand, hashes) = alone(log, 5).await;
+        assert_eq!(stand.server.terminate(PATIENCE), 0);
+        stand.server.restart();
+        for target in ["/v1/stream?after=2".to_owned(), format!("/v1/stream?after=2&hash={}", hashes[1])] {
+            let problem = stand.ask(Ask::get(&target)).await.is_problem(410, "revision_compacted");
+            assert_eq!(problem["oldest_revision"], 5, "{problem}");
+        }
+        // Which of two chains it is on is told first.
+        let other = format!("/v1/stream?after=2&hash={}", hashes[2]);
+        stand.ask(Ask::get(other)).await.is_problem(409, "wrong_chain");
+        let head = format!("/v1/stream?after=5&hash={}", hashes[3]);
+        stand.ask(Ask::get(head)).await.is_problem(409, "wrong_chain");
+        for (query, status, code) in [
+            ("after=5&hash=x", 400, "invalid_request"), (&*format!("hash={}", hashes[4]), 400, "invalid_request"),
+            ("namespaces=A", 400, "invalid_name"), ("namespaces=_x", 403, "reserved_namespace"), ("after=-1", 400, "invalid_request"),
+        ] {
+            stand.ask(Ask::get(format!("/v1/stream?{query}"))).await.is_problem(status, code);
+        }
     }
 
     async fn no_name_leads_out_of_the_shelf(log) {
@@ -177,7 +212,7 @@ on_both_logs! {
 }
 
 /// The newest manifest; the first image is cut in the background.
-async fn latest(desk: &Desk) -> (Answer, ManifestBody) {
+pub(crate) async fn latest(desk: &Desk) -> (Answer, ManifestBody) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
         let answer = desk.ask(Ask::get("/v1/images/latest")).await;

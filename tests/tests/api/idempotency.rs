@@ -51,15 +51,64 @@ on_both_logs! {
         let others = [
             put().body("2"),
             put().header("Content-Type", "text/plain"),
+            put().header("Content-Type", "application/json"),
             put().header("If-Match", "*"),
+            put().header("If-None-Match", "\"1\""),
             Ask::put(desk.path("other"), "1").keyed(&key),
             Ask::delete(desk.path("k")).keyed(&key),
+            commit(&[desk.change("k", &json!(1))]).keyed(&key),
+            // What would only be tried is another request than what was done.
+            commit(&[desk.change("k", &json!(1))]).query("dry_run=true").keyed(&key),
         ];
         for other in others {
             desk.ask(other).await.is_problem(422, "idempotency_key_reused");
         }
         assert_eq!(desk.get("k").await.text(), "1");
         desk.get("other").await.is_problem(404, "key_not_found");
+    }
+
+    async fn the_query_and_each_byte_of_a_body_belong_to_the_request_and_how_a_key_is_encoded_does_not(log) {
+        let desk = Desk::on(log);
+        let both = commit(&[desk.change("a/b", &json!(1))]).keyed(fresh());
+        let first = desk.ask(both.clone()).await.is(200);
+        for query in ["dry_run=true", "dry_run=false", "dry_run="] {
+            desk.ask(both.clone().query(query)).await.is_problem(422, "idempotency_key_reused");
+        }
+        let body = json!({ "changes": [desk.change("a/b", &json!(1))] }).to_string();
+        for other in [format!("{body} "), format!(" {body}"), body.replace(':', ": ")] {
+            desk.ask(both.clone().body(other)).await.is_problem(422, "idempotency_key_reused");
+        }
+        let same = both.header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        let same = same.header("Headwater-Reason", "again").header("Accept", "*/*").header("User-Agent", "another");
+        assert_eq!(desk.ask(same).await.is(200).body, first.body);
+        let key = fresh();
+        let put = |path: &str| Ask::put(desk.path(path), "2").keyed(&key);
+        let first = desk.ask(put("a/b")).await.is(200);
+        for same in ["a%2Fb", "a%2fb", "%61/b", "a/b?"] {
+            let again = desk.ask(put(same)).await.is(200);
+            assert_eq!((again.header("idempotent-replayed"), &again.body), ("true", &first.body), "{same}");
+        }
+    }
+
+    async fn a_write_that_was_refused_whatever_the_reason_may_come_again_under_its_key(log) {
+        let desk = Desk::on(log);
+        let first = desk.put("k", "1").await;
+        let guarded = Ask::put(desk.path("k"), "2").header("If-Match", format!("\"{}\"", first + 1_000_000)).keyed(fresh());
+        desk.ask(guarded.clone()).await.is_problem(412, "precondition_failed");
+        desk.ask(guarded.clone()).await.is_problem(412, "precondition_failed");
+        // Not even the request is: the key is as good as new.
+        let plain = Ask::put(desk.path("k"), "3").keyed(guarded.key());
+        desk.ask(plain).await.is(200);
+        desk.ask(guarded).await.is_problem(422, "idempotency_key_reused");
+        let conflicting = commit(&[desk.deletion("absent")]).keyed(fresh());
+        desk.ask(conflicting.clone()).await.is_problem(409, "conflict");
+        desk.put("absent", "1").await;
+        assert_eq!(desk.ask(conflicting).await.is(200).header("idempotent-replayed"), "");
+        for (broken, status) in [("no json", 400), (&*"x".repeat(300_000), 413)] {
+            let key = fresh();
+            desk.ask(Ask::put(desk.path("k"), broken.to_owned()).keyed(&key)).await.is(status);
+            assert_eq!(desk.ask(Ask::put(desk.path("k"), "4").keyed(&key)).await.is(200).header("idempotent-replayed"), "");
+        }
     }
 
     async fn a_refused_request_is_not_remembered(log) {
@@ -113,17 +162,20 @@ on_both_logs! {
         ] });
         let both = Ask::post("/v1/commits", &both).keyed(fresh());
         let (first, second) = (stand.ask(put.clone()).await.is(201), stand.ask(both.clone()).await.is(200));
+        let back = json!({ "namespace": "app", "to_revision": 1, "reason": "r" });
+        let back = Ask::post("/v1/rollback", &back).keyed(fresh());
+        let third = stand.ask(back.clone()).await.is(200);
         for _ in 0..2 {
             stand.server.kill9();
             stand.server.restart();
-            for (ask, before) in [(&put, &first), (&both, &second)] {
+            for (ask, before) in [(&put, &first), (&both, &second), (&back, &third)] {
                 let again = stand.ask(ask.clone()).await;
                 assert_eq!((again.status, &again.body), (before.status, &before.body));
                 assert_eq!(again.header("idempotent-replayed"), "true");
             }
             stand.ask(put.clone().body("2")).await.is_problem(422, "idempotency_key_reused");
         }
-        assert_eq!(stand.chain().await.len(), 2);
+        assert_eq!(stand.chain().await.len(), 3);
     }
 }
 

@@ -1,14 +1,20 @@
 //! Every row of the HTTP API, asked from outside of a real server on either log.
 
+mod bodies;
 mod edge;
 mod follow;
+mod fuzz;
 mod idempotency;
+mod limits;
 mod list;
+mod methods;
 mod names;
+mod parameters;
 mod past;
 mod preconditions;
 mod read;
 mod rollback;
+mod shapes;
 mod watch;
 mod write;
 

@@ -41,6 +41,11 @@ on_both_logs! {
                 assert!(answer.status == 400 && matches!(code, "invalid_name" | "invalid_request"), "{wrong}: {problem}");
             }
         }
+        for wrong in ["", "/", "%2F", "a//b", "a%2F", "..", "%00", "%", "%C0%AF", "%ED%A0%80", "%C2%85"] {
+            for path in [desk.path(wrong), format!("/v1/history/{}/{wrong}", desk.namespace)] {
+                desk.ask(Ask::get(path)).await.is_problem(400, "invalid_name");
+            }
+        }
         for wrong in ["a//b", "a/../b", "", "a\n"] {
             desk.ask(commit(&[desk.change(wrong, &json!(1))])).await.is_problem(400, "invalid_name");
         }
@@ -55,8 +60,13 @@ on_both_logs! {
             desk.ask(Ask::get(format!("/v1/config/{wrong}/k"))).await.is_problem(400, "invalid_name");
             desk.ask(Ask::put(format!("/v1/config/{wrong}/k"), "1")).await.is_problem(400, "invalid_name");
             desk.ask(Ask::get(format!("/v1/config/{wrong}"))).await.is_problem(400, "invalid_name");
+            desk.ask(Ask::get(format!("/v1/history/{wrong}/k"))).await.is_problem(400, "invalid_name");
+            desk.ask(Ask::get(format!("/v1/diff/{wrong}?from=0"))).await.is_problem(400, "invalid_name");
+            for name in ["/v1/commits?namespace", "/v1/watch?namespaces", "/v1/stream?namespaces"] {
+                desk.ask(Ask::get(format!("{name}={wrong}"))).await.is_problem(400, "invalid_name");
+            }
         }
-        for fine in ["0", "a_b-c.d-", "payments.prod"] {
+        for fine in ["0", "a_b-c.d-", "payments.prod", "pay%6Dents", &long[..128]] {
             desk.ask(Ask::get(format!("/v1/config/{fine}"))).await.is(200);
         }
     }
@@ -66,6 +76,13 @@ on_both_logs! {
         let system = "/v1/config/_schemas/0000000000000000";
         desk.ask(Ask::put(system, "1")).await.is_problem(403, "reserved_namespace");
         desk.ask(Ask::delete(system)).await.is_problem(403, "reserved_namespace");
+        for read in ["config/_x", "config/_x/k", "history/_x/k", "diff/_x?from=0", "commits?namespace=_x", "watch?namespaces=a,_x", "stream?namespaces=_x"] {
+            desk.ask(Ask::get(format!("/v1/{read}"))).await.is_problem(403, "reserved_namespace");
+        }
+        let back = json!({ "namespace": "_x", "to_revision": 0, "reason": "r" });
+        desk.ask(Ask::post("/v1/rollback", &back)).await.is_problem(403, "reserved_namespace");
+        let guard = json!({ "changes": [desk.change("k", &json!(1))], "expects": [{ "namespace": "_x", "key": "k", "absent": true }] });
+        desk.ask(Ask::post("/v1/commits", &guard)).await.is_problem(403, "reserved_namespace");
         let change = json!({ "namespace": "_anything.else", "key": "k", "put": { "value": 1 } });
         let both = commit(&[desk.change("k", &json!(1)), change]);
         desk.ask(both).await.is_problem(403, "reserved_namespace");

@@ -115,6 +115,33 @@ on_both_logs! {
         desk.get("k?at=0").await.is_problem(404, "key_not_found");
     }
 
+    async fn every_answer_of_the_past_names_the_revision_of_its_state(log) {
+        let desk = Desk::on(log);
+        let [one, two, gone, four] = desk.story().await;
+        let stream = desk.stand.status().await.stream_id.to_string();
+        let value = |at: u64| desk.path(&format!("k?at={at}"));
+        let list = |at: u64| format!("/v1/config/{}?at={at}", desk.namespace);
+        let entry = "application/vnd.headwater.entry+json";
+        for (ask, status, at) in [
+            (Ask::get(value(one)), 200, one), (Ask::new("HEAD", value(two)), 200, two), (Ask::get(value(one)).header("Accept", entry), 200, one),
+            (Ask::get(value(gone)), 404, gone), (Ask::new("HEAD", value(gone)), 404, gone), (Ask::get(value(0)), 404, 0),
+            (Ask::get(value(one)).header("If-None-Match", format!("\"{one}\"")), 304, one),
+            (Ask::get(value(one)).header("If-Match", "\"0\""), 412, one),
+            (Ask::get(list(gone)), 200, gone), (Ask::get(list(0)), 200, 0), (Ask::get(list(two)).header("If-None-Match", "*"), 304, two),
+            (Ask::get(format!("/v1/diff/{}?from={four}&to={two}", desk.namespace)), 200, two),
+        ] {
+            let answer = desk.ask(ask.clone()).await.is(status);
+            assert_eq!((answer.header("headwater-revision"), answer.header("headwater-stream")), (&*at.to_string(), &*stream), "{ask:?}");
+        }
+        // Not the key's own revision.
+        let later = Desk::on(log).put("k", "1").await;
+        assert_eq!(desk.get(&format!("k?at={later}")).await.is(200).header("headwater-revision"), later.to_string());
+        assert_eq!(desk.get(&format!("k?at={later}")).await.header("etag"), format!("\"{four}\""));
+        let future = desk.get(&format!("k?at={}", later + 1_000_000)).await;
+        future.is_problem(404, "revision_in_future");
+        assert!(future.header("headwater-revision").parse::<u64>().unwrap() >= later);
+    }
+
     async fn a_list_at_a_revision_shows_that_state_on_every_page(log) {
         let desk = Desk::on(log);
         let changes: Vec<_> = (0..5).map(|n| desk.change(&format!("k{n}"), &json!(n))).collect();
@@ -208,7 +235,13 @@ on_both_logs! {
         let genesis: CommitBody = desk.told("/v1/commits/0").await.is(200).json();
         assert_eq!((genesis.revision, genesis.hash, genesis.parent), (0, first.parent, Hash::default()));
         desk.told(&format!("/v1/commits/{}", u64::MAX)).await.is_problem(404, "revision_in_future");
-        desk.told("/v1/commits/first").await.is_problem(400, "invalid_request");
+        for wrong in ["first", "-1", "1.0", "18446744073709551616", "%zz", "%31x"] {
+            desk.told(&format!("/v1/commits/{wrong}")).await.is_problem(400, "invalid_request");
+        }
+        for same in ["1", "01", "%31"] {
+            assert_eq!(desk.told(&format!("/v1/commits/{same}")).await.is(200).json::<CommitBody>().revision, 1);
+        }
+        assert_eq!(record.header("vary"), "Accept");
     }
 
     async fn every_read_of_the_past_compares_the_stream(log) {

@@ -48,6 +48,55 @@ on_both_logs! {
         assert_eq!(desk.get("k").await.text(), "1");
     }
 
+    async fn a_read_with_if_match_is_412_where_the_value_is_another(log) {
+        let desk = Desk::on(log);
+        let revision = desk.put("k", "1").await;
+        let ask = |method: &str, tag: &str| Ask::new(method, desk.path("k")).header("If-Match", tag);
+        for holds in ["*", &*format!("\"{revision}\""), &*format!("\"0\", \"{revision}\"")] {
+            assert_eq!(desk.ask(ask("GET", holds)).await.is(200).text(), "1");
+            desk.ask(ask("HEAD", holds)).await.is(200);
+        }
+        let other = desk.ask(ask("GET", "\"0\"")).await;
+        assert_eq!(other.is_problem(412, "precondition_failed")["current_revision"], revision);
+        assert_eq!(other.header("etag"), format!("\"{revision}\""));
+        desk.ask(ask("HEAD", "\"0\"")).await.is(412);
+        for wrong in [revision.to_string(), format!("W/\"{revision}\"")] {
+            desk.ask(ask("GET", &wrong)).await.is_problem(400, "invalid_request");
+        }
+        desk.ask(Ask::get(desk.path("absent")).header("If-Match", "*")).await.is_problem(404, "key_not_found");
+    }
+
+    async fn a_condition_that_contradicts_or_cannot_be_read_is_400_and_a_delete_has_them_too(log) {
+        let desk = Desk::on(log);
+        let revision = desk.put("k", "1").await;
+        let ours = format!("\"{revision}\"");
+        for ask in [Ask::put(desk.path("k"), "2"), Ask::delete(desk.path("k"))] {
+            for (name, wrong) in [
+                ("If-Match", ""), ("If-Match", "\""), ("If-Match", "* , \"1\""), ("If-Match", "'1'"), ("If-Match", "w/\"1\""),
+                ("If-Match", "\"1\" \"2\""), ("If-None-Match", "1"), ("If-None-Match", ""),
+            ] {
+                desk.ask(ask.clone().header(name, wrong)).await.is_problem(400, "invalid_request");
+            }
+            let both = ask.clone().header("If-Match", &ours).header("If-None-Match", "*");
+            desk.ask(both).await.is_problem(400, "invalid_request");
+            for (name, fails) in [("If-Match", "\"0\""), ("If-Match", "\"18446744073709551616\""), ("If-Match", "\"01\""), ("If-None-Match", "*"), ("If-None-Match", &*ours)] {
+                let refused = desk.ask(ask.clone().header(name, fails)).await;
+                assert_eq!(refused.is_problem(412, "precondition_failed")["current_revision"], revision, "{name}: {fails}");
+                assert_eq!(refused.header("etag"), ours);
+            }
+        }
+        let gone = Ask::delete(desk.path("absent"));
+        let refused = desk.ask(gone.clone().header("If-Match", "*")).await;
+        assert_eq!(refused.is_problem(412, "precondition_failed")["current_revision"], 0);
+        assert_eq!(refused.header("etag"), "");
+        desk.ask(gone.header("If-None-Match", "*")).await.is_problem(404, "key_not_found");
+        // A set has no tag: there a header would guard nothing.
+        for name in ["If-Match", "If-None-Match"] {
+            desk.ask(commit(&[desk.change("k", &json!(2))]).header(name, "*")).await.is_problem(400, "invalid_request");
+        }
+        assert_eq!(desk.get("k").await.text(), "1");
+    }
+
     async fn a_conflict_tells_every_failure_and_writes_nothing(log) {
         let desk = Desk::on(log);
         let there = desk.put("there", "1").await;

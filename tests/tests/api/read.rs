@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use headwater_tests::http::Ask;
 use headwater_tests::on_both_logs;
-use headwater_tests::stand::Stand;
+use headwater_tests::stand::{Log, Stand};
 use serde_json::{Value, json};
 
 use crate::Desk;
@@ -163,4 +163,26 @@ on_both_logs! {
             assert!(document["paths"][path][method].is_object(), "{method} {path}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_linearizable_read_at_one_server_reflects_what_another_has_acknowledged() {
+    let claim = async {
+        let one = Stand::start(Log::Kafka);
+        let two = one.another();
+        let get = Ask::get("/v1/config/app/k?consistency=linearizable");
+        for round in 0..40 {
+            let (writes, reads) = if round % 2 == 0 { (&one, &two) } else { (&two, &one) };
+            let put = writes.ask(Ask::put("/v1/config/app/k", round.to_string())).await;
+            let read = reads.ask(get.clone()).await.is(200);
+            assert_eq!(read.text(), round.to_string());
+            assert_eq!(read.header("etag"), put.header("etag"));
+        }
+        assert_eq!(one.status().await.revision, 40, "such reads are no commits");
+        let gone = one.ask(Ask::delete("/v1/config/app/k")).await.is(200).revision();
+        let absent = two.ask(get).await;
+        absent.is_problem(404, "key_not_found");
+        assert!(absent.header("headwater-revision").parse::<u64>().unwrap() >= gone);
+    };
+    headwater_tests::stand::bounded(claim).await;
 }

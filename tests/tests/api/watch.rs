@@ -50,7 +50,12 @@ async fn beat(watch: &mut WatchStream) -> (u64, HeartbeatBody) {
 }
 
 /// What an answer begins with: its head, and its body up to `until`.
-async fn beginning(stand: &Stand, target: &str, headers: &[(&str, &str)], until: &str) -> String {
+pub(crate) async fn beginning(
+    stand: &Stand,
+    target: &str,
+    headers: &[(&str, &str)],
+    until: &str,
+) -> String {
     let mut socket = TcpStream::connect(stand.server.host()).await.unwrap();
     let mut request = format!("GET {target} HTTP/1.1\r\nhost: x\r\n");
     for (name, value) in headers {
@@ -229,7 +234,8 @@ on_both_logs! {
     }
 
     async fn a_client_that_falls_behind_ends_with_an_event_and_a_problem_as_data_and_others_go_on(log) {
-        let stand = Stand::start(log);
+        // It reads nothing for as long as the others take, and is not to be cut off for that.
+        let stand = Stand::limited(log, &[("HEADWATER_SERVER__WRITE_TIMEOUT_MS", "120000")]);
         let mut slow = TcpStream::connect(stand.server.host()).await.unwrap();
         slow.write_all(b"GET /v1/watch?after=0 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
         let mut quick = client(&stand).watch(&WatchQuery { values: Values::None, ..WatchQuery::default() }).await.unwrap();
@@ -335,6 +341,37 @@ on_both_logs! {
             after = page.revision;
         }
         assert_eq!((pages.iter().sum::<usize>(), pages.len()), (30, 2), "{pages:?}");
+    }
+
+    async fn a_namespace_named_twice_or_that_nobody_wrote_to_changes_nothing_of_what_is_seen(log) {
+        let (desk, other) = (Desk::on(log), Desk::on(log));
+        let changes = [desk.change("k", &json!(1)), other.change("k", &json!(2))];
+        let revision = desk.ask(commit(&changes)).await.is(200).revision();
+        let (mine, nobody) = (&desk.namespace, Desk::on(log).namespace);
+        for namespaces in [mine.clone(), format!("{mine},{mine}"), format!("{nobody},{mine}"), format!("{mine},"), format!(",{mine},,{mine}")] {
+            let target = format!("/v1/watch?namespaces={namespaces}&after={}&wait=0s", revision - 1);
+            let answer = desk.ask(Ask::get(target).header("Accept", "application/json")).await.is(200);
+            let body: PollBody = answer.json();
+            assert_eq!((body.commits.len(), body.commits[0].changes.len()), (1, 1), "{namespaces}");
+        }
+        for nothing in [format!("namespaces={nobody}"), format!("namespaces={mine}&key=other"), format!("namespaces={mine}&prefix=other")] {
+            let target = format!("/v1/watch?{nothing}&after={}&wait=0s", revision - 1);
+            let body: PollBody = desk.ask(Ask::get(target).header("Accept", "application/json")).await.is(200).json();
+            assert_eq!(body.commits.len(), 0, "{nothing}");
+            assert!(body.revision >= revision, "it is complete up to there");
+        }
+        desk.ask(Ask::get("/v1/watch?namespaces=,")).await.is_problem(400, "invalid_request");
+        for (query, code) in [("key=a//b", "invalid_name"), ("key=%00", "invalid_name"), ("after=18446744073709551616", "invalid_request"), ("values=NEW", "invalid_request")] {
+            desk.ask(Ask::get(format!("/v1/watch?{query}"))).await.is_problem(400, code);
+        }
+    }
+
+    async fn above_the_head_a_poll_waits_and_says_where_it_stood(log) {
+        let desk = Desk::on(log);
+        for after in [u64::MAX, u64::MAX - 1, 1 << 63] {
+            let body: PollBody = poll(&desk, &format!("after={after}&wait=10ms")).await.is(200).json();
+            assert_eq!((body.commits.len(), body.revision), (0, after));
+        }
     }
 
     async fn a_watch_of_another_stream_is_409_and_what_is_the_systems_403(log) {
