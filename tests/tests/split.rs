@@ -239,7 +239,7 @@ const READS: [&str; 15] = [
 
 /// What cannot be told without what came before: by revision, by time, by a cursor, and to who follows.
 const PAST: [&str; 9] = [
-    "/v1/config/app/k?at=1",
+    "/v1/config/app/k?at=2",
     "/v1/config/app?at=1",
     "/v1/history/app/k",
     "/v1/diff/app?from=1",
