@@ -16,7 +16,7 @@ use crate::Desk;
 
 /// No request may take longer: what it waits for is named in it, and short.
 const PATIENCE: Duration = Duration::from_secs(30);
-const REQUESTS: u64 = 600;
+const REQUESTS: u64 = 400;
 
 /// A path (`~` stands for a namespace, `*` for a key), its methods, its parameters.
 type Route = (&'static str, &'static [&'static str], &'static [&'static str]);
@@ -196,6 +196,10 @@ impl Monkey {
         of[self.dice.random_range(0..of.len())]
     }
 
+    fn key(&mut self) -> &'static str {
+        if self.one_in(2) { "k" } else { self.pick(KEYS) }
+    }
+
     fn text(&mut self) -> String {
         let text = self.pick(TEXTS);
         text.replace('~', &self.namespace)
@@ -205,7 +209,7 @@ impl Monkey {
         let namespace =
             if self.one_in(6) { self.pick(TEXTS).to_owned() } else { self.namespace.clone() };
         let path = path.replace('~', &namespace);
-        let key = if self.one_in(2) { "k" } else { self.pick(KEYS) };
+        let key = self.key();
         let mut path = path.replace('*', key);
         if self.one_in(12) {
             let at = self.dice.random_range(0..=path.len());
@@ -216,11 +220,14 @@ impl Monkey {
         }
         let mut query: Vec<String> = Vec::new();
         while self.one_in(2) {
-            let own = !parameters.is_empty() && !self.one_in(8);
-            let name = if own { self.pick(parameters) } else { self.pick(PARAMETERS) };
+            let name = match (parameters, self.one_in(8)) {
+                ([_, ..], false) => self.pick(parameters),
+                ([], false) => continue,
+                (_, true) => self.pick(PARAMETERS),
+            };
             query.push(format!("{name}={}", self.text()));
         }
-        if self.one_in(8) {
+        if path.starts_with("/v1/config") && self.one_in(8) {
             // It must not wait for long.
             query.push(format!(
                 "min_revision={}&timeout={}",
@@ -251,7 +258,7 @@ impl Monkey {
 
     /// Something that is nearly a change.
     fn change(&mut self) -> Value {
-        let mut change = json!({ "namespace": self.namespace, "key": self.pick(KEYS), "put": { "value": self.json(2) } });
+        let mut change = json!({ "namespace": self.namespace, "key": self.key(), "put": { "value": self.json(2) } });
         if self.one_in(3) {
             change["put"] =
                 json!({ "content_type": self.pick(HEADERS[1].1), "value": self.text() });
@@ -275,11 +282,11 @@ impl Monkey {
                 json!({ "changes": (0..self.dice.random_range(0..3)).map(|_| self.change()).collect::<Vec<_>>() })
             }
         };
-        if self.one_in(4) && body.is_object() {
+        if self.one_in(6) && body.is_object() {
             body[self.pick(FIELDS)] = self.json(2);
         }
         let mut bytes = body.to_string().into_bytes();
-        if self.one_in(4) {
+        if self.one_in(6) {
             let at = self.dice.random_range(0..bytes.len());
             bytes[at] = self.dice.random();
         }
@@ -297,7 +304,7 @@ impl Monkey {
             names.insert("Content-Type");
             head.push_str("Content-Type: application/json\r\n");
         }
-        while !self.one_in(3) {
+        while self.one_in(2) {
             let (name, values) = self.pick(HEADERS);
             if names.insert(name) || self.one_in(9) {
                 head.push_str(&format!("{name}: {}\r\n", self.pick(values)));
@@ -394,7 +401,7 @@ on_both_logs! {
         let (one, two, three) = tokio::join!(one(1), one(2), one(3));
         let seen: BTreeSet<_> = [one.0, two.0, three.0].into_iter().flatten().collect();
         println!("{seen:?}");
-        assert!(seen.len() >= 12 && one.1 + two.1 + three.1 > 200, "it must come far enough to mean something: {seen:?}");
+        assert!(seen.len() >= 7 && one.1 + two.1 + three.1 > 100, "it must come far enough to mean something: {seen:?}");
         assert!(!desk.stand.server.log().contains("internal error"), "{}", desk.stand.server.log());
         desk.ask(headwater_tests::http::Ask::get("/v1/status")).await.is(200);
     }
