@@ -12,8 +12,10 @@ use headwater_image::{Assembler, ImageError, Manifest, Mapped, WireImage};
 use headwater_image_store::{Store, StoreError};
 use headwater_log::Log;
 
-use self::candidates::{Candidate, Passed, candidates};
+pub(crate) use self::candidates::Passed;
+use self::candidates::{Candidate, candidates};
 use crate::ancestry::Ancestry;
+use crate::cache::Cached;
 use crate::core::Core;
 use crate::remote::Ended;
 use crate::replica::Settings;
@@ -39,10 +41,13 @@ pub(crate) async fn from_cache(core: &mut Core) {
     });
     let (kept, (found, refused)) =
         found.await.unwrap_or_else(|error| (Ancestry::default(), (None, vec![error.to_string()])));
+    let is_empty = refused.iter().all(|why| why.ends_with(cache::NOTHING_YET));
+    let damaged = (!is_empty).then(|| refused.join("\n"));
     core.remember(kept);
     if !refused.is_empty() {
         core.rung("cache", refused.join("\ncache: "));
     }
+    core.unread_cache(damaged);
     if let Some(mapped) = found
         && let Err(error) = core.reset(View::of_image(Arc::new(mapped)), Source::Cache).await
     {
@@ -96,6 +101,28 @@ pub(crate) async fn from_image(
     against: Against<'_>,
     at_least: u64,
 ) -> Result<(), Ended> {
+    let Err(passed) = newest(core, against, at_least).await else { return Ok(()) };
+    let mut ended = Ended::NoImage;
+    for passed in passed {
+        let line = passed.reason();
+        match passed.why {
+            Ended::WrongSource(_) if passed.is_relay => {
+                ended = Ended::WrongSource(format!("{}: {line}", passed.label));
+            }
+            why if passed.is_relay => ended = why,
+            _ if core.view().is_none() => core.rung(&passed.label, line),
+            why => tracing::warn!(place = passed.label, %why, "an image is passed over"),
+        }
+    }
+    Err(ended)
+}
+
+/// As [`from_image`]; every place that was passed over when none gave one.
+pub(crate) async fn newest(
+    core: &mut Core,
+    against: Against<'_>,
+    at_least: u64,
+) -> Result<(), Vec<Passed>> {
     let (candidates, mut passed) = candidates(core, against.relay(), at_least).await;
     for candidate in candidates {
         match take(core, &candidate, against).await {
@@ -113,19 +140,7 @@ pub(crate) async fn from_image(
             }
         }
     }
-    let mut ended = Ended::NoImage;
-    for passed in passed {
-        let line = passed.reason();
-        match passed.why {
-            Ended::WrongSource(_) if passed.is_relay => {
-                ended = Ended::WrongSource(format!("{}: {line}", passed.label));
-            }
-            why if passed.is_relay => ended = why,
-            _ if core.view().is_none() => core.rung(&passed.label, line),
-            why => tracing::warn!(place = passed.label, %why, "an image is passed over"),
-        }
-    }
-    Err(ended)
+    Err(passed)
 }
 
 /// There is a state now, and yet somebody should know of the places that should have given it and did not. What is
@@ -168,19 +183,22 @@ async fn take(core: &mut Core, candidate: &Candidate, against: Against<'_>) -> R
         Against::Log(log) => candidates::stands_in(log, manifest).await?,
         _ => {}
     }
-    let mapped = match store.path(&manifest.name) {
+    let (mapped, cached) = match store.path(&manifest.name) {
         Some(path) => from_disk(path, manifest.clone(), core.settings.clone()).await?,
         None => download(store, manifest.clone(), &core.settings).await?,
     };
     let view = View::of_image(Arc::new(mapped));
-    core.reset(view, Source::Image).await.map_err(|error| Ended::Image(error.to_string()))
+    let taken = core.reset(view, Source::Image).await;
+    taken.map_err(|error| Ended::Image(error.to_string()))?;
+    core.cached(cached);
+    Ok(())
 }
 
 /// Assembles an image of a directory: nothing has to be fetched.
-async fn from_disk(path: PathBuf, manifest: Manifest, settings: Settings) -> Result<Mapped, Ended> {
+async fn from_disk(path: PathBuf, manifest: Manifest, settings: Settings) -> Result<Kept, Ended> {
     let assemble = move || {
         let mapped = WireImage::assemble(&path, manifest, settings.subscription())?;
-        Ok(cache::keep(mapped, &settings).0)
+        Ok(cache::keep(mapped, &settings))
     };
     finished(tokio::task::spawn_blocking(assemble).await)
 }
@@ -191,7 +209,7 @@ pub(crate) async fn download(
     store: &Store,
     manifest: Manifest,
     settings: &Settings,
-) -> Result<Mapped, Ended> {
+) -> Result<Kept, Ended> {
     let name = manifest.name.clone();
     let assembler = Assembler::new(manifest, settings.subscription());
     let mut assembler = assembler.map_err(|error| Ended::Image(error.to_string()))?;
@@ -217,14 +235,15 @@ pub(crate) async fn download(
         tokio::time::sleep(backoff.next().unwrap_or(PAUSE.1)).await;
     }
     let settings = settings.clone();
-    let finish = move || Ok(cache::keep(assembler.finish()?, &settings).0);
+    let finish = move || Ok(cache::keep(assembler.finish()?, &settings));
     finished(tokio::task::spawn_blocking(finish).await)
 }
 
-fn finished(
-    mapped: Result<Result<Mapped, ImageError>, tokio::task::JoinError>,
-) -> Result<Mapped, Ended> {
-    mapped.map_err(ImageError::source).flatten().map_err(|error| Ended::Image(error.to_string()))
+/// A state, and whether it stands in the cache.
+type Kept = (Mapped, Cached);
+
+fn finished(kept: Result<Result<Kept, ImageError>, tokio::task::JoinError>) -> Result<Kept, Ended> {
+    kept.map_err(ImageError::source).flatten().map_err(|error| Ended::Image(error.to_string()))
 }
 
 /// Fetches what is needed next, and counts in `fetched` how much of it came. The client of an SDK has a runtime of its

@@ -18,18 +18,34 @@ const KEPT: usize = 2;
 /// A half-written file so old belongs to nobody: the process that wrote it was killed.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
+/// Whether a state stands in the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Cached {
+    Yes,
+    /// There is no cache.
+    NoCache,
+    /// Why it does not.
+    Failed(String),
+}
+
 /// Leaves a state in the cache, where it is the last known good one of the next start, and says whether it is there.
 /// A disk that takes nothing costs the cache, not the state: it stays in memory.
-pub(crate) fn keep(mapped: Mapped, settings: &Settings) -> (Mapped, bool) {
-    let Some(dir) = &settings.cache_dir else { return (mapped, false) };
+pub(crate) fn keep(mapped: Mapped, settings: &Settings) -> (Mapped, Cached) {
+    let Some(dir) = &settings.cache_dir else { return (mapped, Cached::NoCache) };
     match mapped.persist(dir, settings.keep()) {
-        Ok(kept) => (kept, true),
+        Ok(kept) => (kept, Cached::Yes),
         Err(error) => {
-            tracing::warn!(dir = %dir.display(), %error, "the state cannot be cached; it stays in memory");
-            (mapped, false)
+            let dir = dir.display();
+            let reason =
+                format!("the state cannot be left in the cache {dir} and stays in memory: {error}");
+            tracing::warn!("{reason}");
+            (mapped, Cached::Failed(reason))
         }
     }
 }
+
+/// What is said of a cache in which nothing is wrong and nothing is kept.
+pub(crate) const NOTHING_YET: &str = "nothing there yet";
 
 /// The newest good file, and why better ones were not taken.
 pub(crate) fn newest(settings: &Settings) -> (Option<Mapped>, Vec<String>) {
@@ -45,7 +61,7 @@ pub(crate) fn newest(settings: &Settings) -> (Option<Mapped>, Vec<String>) {
         }
     }
     if refused.is_empty() {
-        refused.push(format!("{}: nothing there yet", dir.display()));
+        refused.push(format!("{}: {NOTHING_YET}", dir.display()));
     }
     (None, refused)
 }
@@ -57,7 +73,7 @@ pub(crate) async fn replace(view: View, settings: &Settings, ancestry: Ancestry)
     let replaced = tokio::task::spawn_blocking(move || {
         let Some(dir) = &settings.cache_dir else { return None };
         let (base, cached) = fold(&kept, &settings).ok()?;
-        if cached && ancestry.keep(dir).is_ok() {
+        if cached == Cached::Yes && ancestry.keep(dir).is_ok() {
             let new = mapped_name(base.head(), settings.subscription().as_ref());
             let old = files(dir, &settings).into_iter().filter(|path| !path.ends_with(&new));
             old.for_each(|path| drop(fs::remove_file(path)));

@@ -11,6 +11,7 @@ use headwater_schemas::{
 use tracing::Span;
 
 use crate::ancestry::Ancestry;
+use crate::cache::Cached;
 use crate::layers::Layers;
 use crate::rebase::{NewBase, Rebase};
 use crate::replica::{Observer, Progress, Seen, Settings, Shared};
@@ -207,6 +208,26 @@ impl Core {
         account.source = source;
         account.last_error = None;
         account.rungs.clear();
+    }
+
+    /// Whether the state that was just taken stands in the cache.
+    pub(crate) fn cached(&mut self, cached: Cached) {
+        if let Some(revision) = self.head().map(|head| head.revision) {
+            if matches!(cached, Cached::Failed(_)) {
+                self.rebase.begin(None);
+            }
+            self.rebase.note(revision, cached);
+        }
+        self.tell_of_cache();
+    }
+
+    /// Why nothing, or not the newest, could be read from the cache at the start.
+    pub(crate) fn unread_cache(&self, reason: Option<String>) {
+        self.shared.account().cache_unread = reason;
+    }
+
+    fn tell_of_cache(&self) {
+        self.shared.account().not_cached = self.rebase.not_cached().map(str::to_owned);
     }
 
     /// What an earlier process was at.
@@ -489,7 +510,9 @@ impl Core {
     /// # Cancel safety
     /// Nothing is lost.
     pub(crate) async fn rebase_wakes(&mut self) {
-        let Some(NewBase { base, layers, .. }) = self.rebase.wakes().await else { return };
+        let new = self.rebase.wakes().await;
+        self.tell_of_cache();
+        let Some(NewBase { base, layers, .. }) = new else { return };
         let Some((_, view)) = &mut self.state else { return };
         let same_chain = base.head().stream_id == view.head().stream_id
             && base.head().revision <= view.revision();
@@ -518,6 +541,7 @@ impl Core {
         {
             self.error(format!("the last state could not be cached: {error}"));
         }
+        self.tell_of_cache();
         self.keep_ancestry().await;
         cache::prune(&self.settings);
         self.phase(Phase::Closed);

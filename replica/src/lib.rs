@@ -18,6 +18,7 @@ mod follow;
 mod freshness;
 mod history;
 pub mod history_conformance;
+mod images;
 mod layers;
 mod measure;
 mod rebase;

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use headwater_image::{ImageError, Mapped, MappedBuilder};
 use tokio::task::JoinHandle;
 
+use crate::cache::{self, Cached};
 use crate::layers::Layers;
 use crate::replica::Settings;
-use crate::{View, cache, measure};
+use crate::{View, measure};
 
 /// So many changed keys are folded at once; more as the base grows, so that each fold pays for itself.
 const MANY_KEYS: usize = 20_000;
@@ -27,7 +28,7 @@ pub(crate) struct NewBase {
     /// Marked for the view that was folded.
     pub(crate) layers: Option<Layers>,
     /// Whether it stands in the cache.
-    cached: bool,
+    cached: Cached,
 }
 
 /// A fold under way.
@@ -45,6 +46,8 @@ pub(crate) struct Rebase {
     due_at: Option<Instant>,
     /// The last fold came to nothing: the next one waits, however much changed.
     failed: bool,
+    /// Why the state could not be left in the cache the last time.
+    not_cached: Option<String>,
 }
 
 impl Rebase {
@@ -56,6 +59,7 @@ impl Rebase {
             not_before: Instant::now(),
             due_at: None,
             failed: false,
+            not_cached: None,
         }
     }
 
@@ -122,10 +126,7 @@ impl Rebase {
         self.failed = folded.is_err();
         match folded {
             Ok(new) => {
-                if new.cached {
-                    self.cached_revision = Some(new.base.head().revision);
-                    cache::prune(&self.settings);
-                }
+                self.note(new.base.head().revision, new.cached.clone());
                 Some(new)
             }
             Err(error) => {
@@ -135,18 +136,37 @@ impl Rebase {
         }
     }
 
+    /// Whether the state of a revision stands in the cache.
+    pub(crate) fn note(&mut self, revision: u64, cached: Cached) {
+        self.not_cached = match cached {
+            Cached::Yes => {
+                self.cached_revision = Some(revision);
+                cache::prune(&self.settings);
+                None
+            }
+            Cached::NoCache => return,
+            Cached::Failed(reason) => Some(reason),
+        };
+    }
+
+    /// Why the state could not be left in the cache the last time.
+    pub(crate) fn not_cached(&self) -> Option<&str> {
+        self.not_cached.as_deref()
+    }
+
     /// Leaves `view` in the cache before the end.
     pub(crate) async fn finish(&mut self, view: &Arc<View>) -> Result<(), ImageError> {
         self.running = None;
         if self.settings.cache_dir.is_none() || self.cached_revision == Some(view.revision()) {
             return Ok(());
         }
-        self.spawn(view.clone()).await.map_err(ImageError::source)??;
+        let NewBase { cached, .. } = self.spawn(view.clone()).await.map_err(ImageError::source)??;
+        self.note(view.revision(), cached);
         Ok(())
     }
 }
 
-pub(crate) fn fold(view: &View, settings: &Settings) -> Result<(Mapped, bool), ImageError> {
+pub(crate) fn fold(view: &View, settings: &Settings) -> Result<(Mapped, Cached), ImageError> {
     let mut builder = MappedBuilder::default();
     for (namespace, key, entry) in view.iter() {
         builder.push(namespace, key, entry)?;

@@ -131,7 +131,7 @@ async fn succeed(core: &mut Core, relay: &Client, succession: Succession) -> Res
         return Err(Ended::NoNewer { image, at_least });
     }
     relay.stream(image, manifest.hash, core.settings.namespaces.as_deref()).await?;
-    let mapped =
+    let (mapped, _) =
         bootstrap::download(&Store::relay(relay.clone()), manifest, &core.settings).await?;
     let view = View::of_image(Arc::new(mapped));
     let heads = vec![*view.head()];
@@ -324,6 +324,11 @@ fn heartbeat(core: &Core, revision: u64, hash: Hash, digest: Digest) -> Result<(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use ::metrics::{
+        Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    };
     use headwater_schemas::{encode_commit, encode_genesis};
 
     use super::*;
@@ -352,5 +357,50 @@ mod tests {
         };
         assert!(refusal.to_string().contains("does not carry"), "{refusal}");
         assert_eq!(core.head().map(|head| head.revision), Some(0));
+    }
+
+    /// Counts what the recorder is told of divergences.
+    struct Divergences(Arc<AtomicU64>);
+
+    impl Recorder for Divergences {
+        fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+        fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            let is_divergence = key.labels().any(|label| label.value() == "divergence");
+            if is_divergence { Counter::from_arc(self.0.clone()) } else { Counter::noop() }
+        }
+
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::noop()
+        }
+
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_heartbeats_digest_is_compared_at_an_equal_revision_only_and_a_difference_is_counted()
+    {
+        let (_, keeper) = Replica::new(Settings::default(), Follow::Relays(Vec::new()), None);
+        let mut core = keeper.core;
+        let bytes = encode_genesis(&genesis().0);
+        assert!(core.found(&Record { position: Position(0), appended_at_ms: 0, bytes }).await);
+        let head = core.head().unwrap();
+        let (ours, other) = (core.view().unwrap().totals().digest(), Digest([9; 32]));
+        let counted = Arc::new(AtomicU64::new(0));
+        let compare = |revision, digest| {
+            let recorder = Divergences(counted.clone());
+            ::metrics::with_local_recorder(&recorder, || {
+                heartbeat(&core, revision, head.hash, digest)
+            })
+        };
+        assert!(compare(head.revision, ours).is_ok());
+        assert!(compare(head.revision + 1, other).is_ok(), "there the digest says nothing of ours");
+        assert_eq!(counted.load(Ordering::Relaxed), 0);
+        assert!(matches!(compare(head.revision, other), Err(Ended::Mismatch(_))));
+        assert_eq!(counted.load(Ordering::Relaxed), 1);
     }
 }

@@ -17,7 +17,7 @@ use crate::bootstrap::Against;
 use crate::core::Core;
 use crate::freshness::Freshness;
 use crate::{
-    Alarm, Applied, Phase, Source, Status, Tail, View, bootstrap, follow, measure, remote,
+    Alarm, Applied, Phase, Source, Status, Tail, View, bootstrap, follow, images, measure, remote,
 };
 
 /// Bytes of applied commits kept for live followers. Less cuts slow followers off sooner (they take an image);
@@ -88,6 +88,8 @@ pub enum Follow {
     Log(Arc<dyn Log>),
     /// From relays, the nearest first; one at a time.
     Relays(Vec<Client>),
+    /// From images alone, of the places in the settings: the newest that is announced, again and again.
+    Images,
 }
 
 /// Who is told of everything the loop sees, in order. Bounded: the loop waits for a slow observer.
@@ -171,6 +173,10 @@ pub(crate) struct Account {
     pub(crate) source: Source,
     pub(crate) ignored: u64,
     pub(crate) last_error: Option<String>,
+    /// What of the cache could not be read at the start.
+    pub(crate) cache_unread: Option<String>,
+    /// Why the state could not be left in the cache the last time.
+    pub(crate) not_cached: Option<String>,
     /// Why the rungs of the ladder above the one in use did not hold, until there is a state.
     pub(crate) rungs: Vec<String>,
     /// The highest revision any source spoke of.
@@ -279,6 +285,7 @@ impl Replica {
             source: account.source,
             ignored: account.ignored,
             alarm: self.alarm().map(|alarm| (*alarm).clone()),
+            cache_error: account.not_cached.clone().or(account.cache_unread.clone()),
             last_error: account.reasons(),
         }
     }
@@ -353,6 +360,7 @@ impl Loop {
                 follow::follow(core, log.as_ref(), table).await;
             }
             Follow::Relays(relays) => remote::follow(core, relays).await,
+            Follow::Images => images::follow(core).await,
         }
     }
 }

@@ -111,6 +111,9 @@ pub struct Status {
     pub ignored: u64,
     /// What stands in its way.
     pub alarm: Option<Alarm>,
+    /// What is wrong with the cache: why the state cannot be left there now, else what could not be read there at the
+    /// start. Another rung of the ladder, or memory, stands in.
+    pub cache_error: Option<String>,
     /// The last thing that went wrong on the way, even if mended since; one line per rung of the ladder at start.
     pub last_error: Option<String>,
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use headwater_image::{ImageError, Manifest, WireImage};
 use headwater_replica::Settings;
-use headwater_schemas::Position;
+use headwater_schemas::{Head, Position};
 
 use crate::chain::{Chain, json};
 use crate::wire::call;
@@ -13,15 +13,19 @@ use crate::world::World;
 
 /// Cuts an image of the chain's state and announces it.
 pub(crate) fn cut(chain: &Chain, dir: &Path) -> Manifest {
+    cut_at(chain.state.head(), chain, dir)
+}
+
+/// The same of a state that claims to be another head's.
+pub(crate) fn cut_at(head: &Head, chain: &Chain, dir: &Path) -> Manifest {
     let state = &chain.state;
-    let manifest =
-        WireImage::write(dir, state.head(), state.totals(), Position(1), 1_000, |visit| {
-            state.iter().try_for_each(|(namespace, key, entry)| {
-                visit(namespace.as_str(), key.as_str(), entry.as_ref())?;
-                Ok::<_, ImageError>(())
-            })
+    let manifest = WireImage::write(dir, head, state.totals(), Position(1), 1_000, |visit| {
+        state.iter().try_for_each(|(namespace, key, entry)| {
+            visit(namespace.as_str(), key.as_str(), entry.as_ref())?;
+            Ok::<_, ImageError>(())
         })
-        .unwrap();
+    })
+    .unwrap();
     std::fs::write(dir.join("latest.json"), serde_json::to_vec(&manifest).unwrap()).unwrap();
     manifest
 }

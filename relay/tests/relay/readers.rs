@@ -10,7 +10,7 @@ use headwater_schemas::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::chain::{Chain, json};
-use crate::images::cut;
+use crate::images::{cut, cut_at};
 use crate::world::World;
 
 /// A bound on every wait; what is waited for takes milliseconds, but for a reader's back-off.
@@ -25,7 +25,10 @@ impl Reader {
     fn of(world: &World, namespaces: Option<&[&str]>) -> Self {
         let namespaces = namespaces
             .map(|names| names.iter().map(|name| Namespace::parse(name).unwrap()).collect());
-        let settings = Settings { namespaces, ..Settings::default() };
+        Self::with(world, Settings { namespaces, ..Settings::default() })
+    }
+
+    fn with(world: &World, settings: Settings) -> Self {
         let (replica, keeper) = Replica::new(settings, Follow::Relays(vec![world.client()]), None);
         let stop = CancellationToken::new();
         tokio::spawn(keeper.run(stop.clone()));
@@ -93,6 +96,48 @@ async fn a_commit_whose_writer_was_wrong_is_folded_by_every_reader_without_a_new
     // What a relay filters it has folded itself.
     assert_eq!(some.replica.alarm(), None);
     assert_eq!(some.replica.view().unwrap().head().hash, world.chain.state.head().hash);
+}
+
+/// Leaves a state in a cache that claims to be the chain's at its head, and is not.
+async fn forge(chain: &Chain, cache: &Path) {
+    let images = tempfile::tempdir().unwrap();
+    let (mut forged, _) = Chain::begin(chain.state.head().stream_id.0[0]);
+    forged.next("eve", vec![json("n", "k", "666")]);
+    cut_at(chain.state.head(), &forged, images.path());
+    let settings = Settings {
+        cache_dir: Some(cache.to_owned()),
+        image_dirs: vec![images.path().to_owned()],
+        ..Settings::default()
+    };
+    let (replica, keeper) = Replica::new(settings, Follow::Images, None);
+    let stop = CancellationToken::new();
+    let keeping = tokio::spawn(keeper.run(stop.clone()));
+    tokio::time::timeout(SOON, replica.caught_up()).await.unwrap().unwrap();
+    stop.cancel();
+    keeping.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_state_that_differs_at_the_heartbeats_revision_is_told_of_and_taken_anew() {
+    let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut world = world(dir.path(), 1 << 20).await;
+    world.each([json("n", "k", "1")]).await;
+    cut(&world.chain, dir.path());
+    forge(&world.chain, cache.path()).await;
+    let settings = Settings { cache_dir: Some(cache.path().into()), ..Settings::default() };
+    let reader = Reader::with(&world, settings);
+    let truth = world.chain.state.totals().digest();
+    let mut views = reader.replica.progress();
+    let mended = async {
+        while reader.replica.view().is_none_or(|view| view.totals().digest() != truth) {
+            views.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(SOON, mended).await.unwrap();
+    world.each([json("n", "k", "2")]).await;
+    reader.at(2).await;
+    reader.live().await;
+    assert_eq!(reader.replica.view().unwrap().totals(), world.chain.state.totals());
 }
 
 #[tokio::test]

@@ -41,15 +41,15 @@ fn label(store: &Store, is_relay: bool) -> String {
 }
 
 /// A place that is passed over.
-pub(super) struct Passed {
-    pub(super) label: String,
-    pub(super) is_relay: bool,
-    pub(super) why: Ended,
+pub(crate) struct Passed {
+    pub(crate) label: String,
+    pub(crate) is_relay: bool,
+    pub(crate) why: Ended,
 }
 
 impl Passed {
     /// Why, without the place.
-    pub(super) fn reason(&self) -> String {
+    pub(crate) fn reason(&self) -> String {
         match &self.why {
             Ended::Store(error) => error.cause(),
             other => other.to_string(),
@@ -57,7 +57,7 @@ impl Passed {
     }
 
     /// Whether nothing is wrong with it: it has nothing yet, or nothing newer.
-    pub(super) fn is_harmless(&self) -> bool {
+    pub(crate) fn is_harmless(&self) -> bool {
         matches!(self.why, Ended::NoImage | Ended::NoNewer { .. })
     }
 }
