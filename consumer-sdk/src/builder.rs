@@ -16,8 +16,9 @@ use crate::client::Client;
 use crate::core::{Core, Life};
 use crate::engine::{self, Plan};
 use crate::error::ConnectError;
+use crate::local::LocalStream;
 use crate::overlay::Overlay;
-use crate::sources::Sources;
+use crate::sources::{MORE_THAN_ONE, Sources, wrong};
 
 /// How long `connect` waits for the head before it starts from the cache. Less starts sooner on an old state while
 /// the source is only slow; more delays the service's start while the source is down.
@@ -103,7 +104,44 @@ impl Builder {
         self
     }
 
+    /// Follows a folder of files instead of a server: on a laptop, or a mounted ConfigMap. `DIR/<namespace>/<key>` with
+    /// the type by the extension, which is no part of the key: `payments.prod/db/pool.json` is the key `db/pool`. JSON,
+    /// `.txt`, `.yaml`, `.yml` and `.toml` are known; every other name is the key as it stands, a text if it is UTF-8. A
+    /// text loses the line end at the end of its file. Hidden files are passed over.
+    ///
+    /// The folder is watched; what changed together is one commit, taken when the folder has been quiet for 100 ms, and
+    /// links are followed, so that Kubernetes' swaps of `..data` are seen whole. A file that cannot be taken (no JSON
+    /// within, larger than 256 KiB, a name that is no key) keeps its last value and stands in
+    /// [`Status::refused_files`](crate::Status::refused_files). A folder that is gone makes the client stale; it serves
+    /// what it had. At most 10,000 files and 32 MiB, and 2 MiB that change at once. The cache is not used: the files are
+    /// here already.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let dir = dir.path();
+    /// std::fs::create_dir(dir.join("app"))?;
+    /// std::fs::write(dir.join("app/limit.json"), "100")?;
+    /// let hw = headwater::Client::builder().files(dir).namespaces(["app"]).connect_blocking()?;
+    /// assert_eq!(hw.get::<u32>("limit")?, Some(100));
+    /// # Ok(()) }
+    /// ```
+    pub fn files(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.sources.files = Some(dir.into());
+        self
+    }
+
+    /// Follows a stream that this process itself writes.
+    pub(crate) fn local(mut self, stream: Arc<LocalStream>) -> Self {
+        self.sources.local = Some(stream);
+        self
+    }
+
     /// Looks for images in a directory that a snapshotter writes to, such as a shared mount. Repeatable.
+    ///
+    /// Images alone are a source, too, without a relay: the client starts from the newest that the directories and
+    /// [`Builder::image_url`] announce, and takes every newer one (looked for every second in directories, every 5 to
+    /// 10 seconds elsewhere). It is then as new as images are cut, and takes each as a whole.
     pub fn image_dir(mut self, dir: impl Into<PathBuf>) -> Self {
         self.image_dirs.push(dir.into());
         self
@@ -185,7 +223,10 @@ impl Builder {
         starting.finish(answered.recv().unwrap_or(Err(ConnectError::Ended)))
     }
 
-    fn start(self, answer: impl FnOnce(Answer) + Send + 'static) -> Result<Starting, ConnectError> {
+    fn start(
+        mut self,
+        answer: impl FnOnce(Answer) + Send + 'static,
+    ) -> Result<Starting, ConnectError> {
         let overlay = Overlay::new(parse(&self.namespaces)?);
         let followed = (!overlay.is_empty() || !self.also.is_empty())
             .then(|| -> Result<_, ConnectError> {
@@ -193,8 +234,17 @@ impl Builder {
             })
             .transpose()?;
         let stores = self.image_urls.iter().map(|url| Store::open(url, &self.s3));
-        let stores = stores.collect::<Result<_, _>>();
+        let stores = stores.collect::<Result<Vec<_>, _>>();
         let image_stores = stores.map_err(|error| ConnectError::Settings(error.to_string()))?;
+        let files = self.sources.open_files()?;
+        let has_images = !(self.image_dirs.is_empty() && image_stores.is_empty());
+        if files.is_some() && has_images {
+            return Err(wrong(MORE_THAN_ONE));
+        }
+        if files.is_some() {
+            // Its stream is a new one with every start.
+            self.cache_dir = None;
+        }
         let stop = CancellationToken::new();
         let settings = headwater_replica::Settings {
             cache_dir: self.cache_dir,
@@ -208,7 +258,9 @@ impl Builder {
         let plan = Plan {
             settings,
             table: self.sources.table()?,
-            held: self.sources.held()?,
+            local: self.sources.local.clone(),
+            files,
+            held: self.sources.held(has_images)?,
             startup_timeout: self.startup_timeout,
             allow_empty: self.allow_empty,
             stop: stop.clone(),

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::bind::BindKey;
 use crate::builder::Builder;
 use crate::commits::Commits;
-use crate::core::Life;
+use crate::core::{Core, Life};
 use crate::decode::decode;
 use crate::derive::Derived;
 use crate::error::{Closed, HandleError, NO_NAMESPACES, NamespaceError, ValueError};
@@ -182,6 +182,11 @@ impl Client {
         let state = self.life.core.replica.view();
         let slot = Slot::strict(place, self.overlay.clone(), recipe, state)?;
         Ok(slot.map(|slot| Handle::new(slot, self.life.clone())))
+    }
+
+    /// What the client's own thread shares, and where a key is written so that this client shows it.
+    pub(crate) fn core(&self) -> (&Core, &Overlay) {
+        (&self.life.core, &self.overlay)
     }
 
     /// Runs work that goes with the client on the client's own event loop, until it ends or the guard is dropped.

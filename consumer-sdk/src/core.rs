@@ -2,18 +2,25 @@
 
 use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
 use headwater_replica::{Phase, Replica};
 use tokio::runtime;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::error::Closed;
+use crate::files::RefusedFile;
+use crate::local::LocalStream;
 use crate::registry::Registry;
 use crate::status::Status;
 
 /// The shared part: it keeps nothing alive but itself.
 pub(crate) struct Core {
     pub(crate) replica: Replica,
+    /// The stream it follows, when this process itself writes it.
+    pub(crate) local: Option<Arc<LocalStream>>,
+    /// What of its folder of files is not taken.
+    pub(crate) refused_files: ArcSwap<Vec<RefusedFile>>,
     pub(crate) registry: Registry,
     /// The revision that every handle has processed.
     pub(crate) processed: watch::Sender<u64>,
@@ -28,9 +35,15 @@ pub(crate) struct Core {
 
 impl Core {
     /// The shared part of the client whose event loop this runs on.
-    pub(crate) fn new(replica: Replica, stop: CancellationToken) -> Self {
+    pub(crate) fn new(
+        replica: Replica,
+        local: Option<Arc<LocalStream>>,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             replica,
+            local,
+            refused_files: ArcSwap::default(),
             registry: Registry::default(),
             processed: watch::Sender::new(0),
             ended: watch::Sender::new(false),
@@ -75,8 +88,10 @@ impl Core {
             lag_revisions: replica.lag_revisions,
             source: replica.source,
             alarm: replica.alarm,
+            cache_error: replica.cache_error,
             last_error: self.failure.get().cloned().or(replica.last_error),
             processed_revision: *self.processed.borrow(),
+            refused_files: self.refused_files.load_full().to_vec(),
             handles: self.registry.statuses(),
         }
     }

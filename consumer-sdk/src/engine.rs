@@ -18,6 +18,8 @@ use crate::builder::Answer;
 use crate::core::Core;
 use crate::dispatch::{WAITING_STEPS, dispatch};
 use crate::error::ConnectError;
+use crate::files::Files;
+use crate::local::LocalStream;
 use crate::sources::Held;
 
 /// How long work on other threads may take to end once the client has.
@@ -29,6 +31,10 @@ pub(crate) struct Plan {
     pub(crate) held: Held,
     /// The rung above the whole log.
     pub(crate) table: Option<Arc<dyn Table>>,
+    /// The stream that is followed, when this process itself writes it.
+    pub(crate) local: Option<Arc<LocalStream>>,
+    /// The folder that this stream is written from.
+    pub(crate) files: Option<Files>,
     pub(crate) startup_timeout: Duration,
     pub(crate) allow_empty: bool,
     pub(crate) stop: CancellationToken,
@@ -65,13 +71,14 @@ async fn live(plan: Plan, reply: Reply) {
             (replica, Keeper::Follow(Box::new(keeper)))
         }
     };
-    let core = Arc::new(Core::new(replica, plan.stop.clone()));
+    let core = Arc::new(Core::new(replica, plan.local, plan.stop.clone()));
     let end = End(core.clone());
     let dispatcher = tokio::spawn(dispatch(core.clone(), steps));
     let keeper = match keeper {
         Keeper::Follow(keeper) => tokio::spawn(keep(core.clone(), *keeper)),
         Keeper::Watch(observer) => tokio::spawn(watch(core.clone(), observer)),
     };
+    let files = plan.files.map(|files| tokio::spawn(files.keep(core.clone())));
     let started = started(&core, plan.startup_timeout, plan.allow_empty).await;
     let failed = started.is_err();
     reply(started.map(|()| core.clone()));
@@ -81,6 +88,9 @@ async fn live(plan: Plan, reply: Reply) {
     // Neither can fail: what panics inside them is caught where it can be named.
     let _ = keeper.await;
     let _ = dispatcher.await;
+    if let Some(files) = files {
+        let _ = files.await;
+    }
     drop(end);
 }
 

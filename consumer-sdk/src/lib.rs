@@ -42,12 +42,14 @@ mod derive;
 mod dispatch;
 mod engine;
 mod error;
+mod files;
 mod group;
 mod handle;
 mod hook;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod key;
+mod local;
 #[cfg(feature = "log-filter")]
 pub mod log_filter;
 mod measure;
@@ -60,6 +62,7 @@ mod slot;
 mod sources;
 mod status;
 mod step;
+pub mod testing;
 mod trace;
 mod value;
 mod view;
@@ -70,6 +73,7 @@ pub use changes::{Changes, ValueChange};
 pub use client::Client;
 pub use commits::{Commits, Event};
 pub use error::{Closed, ConnectError, HandleError, NamespaceError, ValueError};
+pub use files::RefusedFile;
 pub use handle::{Guard, Handle, Reader, Subscription};
 #[cfg(feature = "s3")]
 pub use headwater_image_store::S3Settings;

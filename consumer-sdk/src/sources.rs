@@ -1,11 +1,16 @@
 //! What a client can follow, and which of it was asked for.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use headwater_log::{Log, Table};
 use headwater_replica::{Follow, Replica};
 
 use crate::error::ConnectError;
+use crate::files::Files;
+use crate::local::LocalStream;
+
+pub(crate) const MORE_THAN_ONE: &str = "more than one kind of source: give either relays, or Kafka, or files (without images), or a log";
 
 /// What the builder was given. Exactly one kind may be used.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +20,10 @@ pub(crate) struct Sources {
     pub(crate) kafka: crate::kafka::KafkaSource,
     pub(crate) log: Option<Arc<dyn Log>>,
     pub(crate) replica: Option<Replica>,
+    /// A stream that this process itself writes.
+    pub(crate) local: Option<Arc<LocalStream>>,
+    /// A folder of files.
+    pub(crate) files: Option<PathBuf>,
 }
 
 /// Whose copy of the stream a client reads.
@@ -36,8 +45,19 @@ impl Sources {
         Ok(None)
     }
 
-    /// The one source to follow.
-    pub(crate) fn held(self) -> Result<Held, ConnectError> {
+    /// Has the stream of the files followed, if there are any.
+    pub(crate) fn open_files(&mut self) -> Result<Option<Files>, ConnectError> {
+        let Some(dir) = self.files.take() else { return Ok(None) };
+        if self.local.is_some() {
+            return Err(wrong(MORE_THAN_ONE));
+        }
+        let files = Files::new(&dir).map_err(|error| wrong(&error.to_string()))?;
+        self.local = Some(files.stream().clone());
+        Ok(Some(files))
+    }
+
+    /// The one source to follow; with none, places of images are followed by themselves.
+    pub(crate) fn held(self, has_images: bool) -> Result<Held, ConnectError> {
         let mut given = Vec::new();
         if !self.relays.is_empty() {
             given.push(Held::Own(relays(&self.relays)?));
@@ -50,19 +70,19 @@ impl Sources {
             given.push(Held::Own(Follow::Log(log)));
         }
         given.extend(self.replica.map(Held::Shared));
+        given.extend(self.local.map(|stream| Held::Own(Follow::Log(stream.log()))));
         match (given.pop(), given.is_empty()) {
             (Some(held), true) => Ok(held),
+            (None, _) if has_images => Ok(Held::Own(Follow::Images)),
             (None, _) => Err(wrong(
-                "no source: call .relay(\"http://…\"), or .kafka(…) with the feature `kafka`",
+                "no source: call .relay(\"http://…\"), .files(dir), .image_dir(dir), .image_url(\"https://…\"), or .kafka(…) with the feature `kafka`",
             )),
-            (Some(_), false) => {
-                Err(wrong("more than one kind of source: give either relays, or Kafka, or a log"))
-            }
+            (Some(_), false) => Err(wrong(MORE_THAN_ONE)),
         }
     }
 }
 
-fn wrong(what: &str) -> ConnectError {
+pub(crate) fn wrong(what: &str) -> ConnectError {
     ConnectError::Settings(what.to_owned())
 }
 

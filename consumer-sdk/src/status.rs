@@ -3,6 +3,7 @@
 use headwater_replica::{Alarm, Phase, Source};
 use headwater_schemas::{Digest, Hash, StreamId};
 
+use crate::files::RefusedFile;
 use crate::hook::HookStatus;
 
 /// A client's own account, for health pages and logs.
@@ -28,10 +29,15 @@ pub struct Status {
     pub source: Source,
     /// What needs a person, if anything does; the last good state is served meanwhile.
     pub alarm: Option<Alarm>,
+    /// What is wrong with the cache: why the state cannot be left there now, else what could not be read there at the
+    /// start. Another source of the first state, or memory, stands in.
+    pub cache_error: Option<String>,
     /// The last thing that went wrong on the way, even if mended since.
     pub last_error: Option<String>,
     /// The revision that every handle has processed.
     pub processed_revision: u64,
+    /// What of a folder of files is not taken, in order of path; see [`Builder::files`](crate::Builder::files).
+    pub refused_files: Vec<RefusedFile>,
     /// Every live handle, in order of key.
     pub handles: Vec<HandleStatus>,
 }

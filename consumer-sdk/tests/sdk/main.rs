@@ -4,9 +4,11 @@
 mod changes;
 mod commits;
 mod derived;
+mod files;
 mod groups;
 mod handles;
 mod hooks;
+mod images;
 mod layers;
 mod lifecycle;
 #[cfg(feature = "log-filter")]
@@ -16,4 +18,6 @@ mod shared;
 mod startup;
 mod stream;
 mod subscriptions;
+
+mod testing;
 mod views;

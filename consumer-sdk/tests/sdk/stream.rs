@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headwater::{Builder, Client};
+use headwater_image::{ImageError, WireImage};
 use headwater_log::{Appended, Log, MemoryLog};
 use headwater_schemas::{
-    Change, Commit, Digest, Genesis, Hash, Key, Namespace, State, StreamId, Totals, commit_schema,
-    encode_commit, encode_genesis, fold,
+    Change, Commit, Digest, Genesis, Hash, Key, Namespace, Position, State, StreamId, Totals,
+    commit_schema, encode_commit, encode_genesis, fold,
 };
 
 /// How long anything here may take at most.
@@ -41,8 +42,13 @@ pub(crate) fn delete(namespace: &str, key: &str) -> Change {
 
 impl Stream {
     pub(crate) async fn found() -> Self {
+        Self::founded_as(7).await
+    }
+
+    /// A stream of its own id.
+    pub(crate) async fn founded_as(id: u8) -> Self {
         let genesis = Genesis {
-            stream_id: StreamId([7; 16]),
+            stream_id: StreamId([id; 16]),
             format: headwater_schemas::FORMAT,
             created_at_ms: 1,
             schema: commit_schema().to_owned(),
@@ -108,6 +114,21 @@ impl Stream {
 
     pub(crate) fn digest(&self) -> Digest {
         self.state.lock().unwrap().totals().digest()
+    }
+
+    /// Cuts an image of the state into `dir` and announces it.
+    pub(crate) fn cut(&self, dir: &std::path::Path) {
+        let state = self.state.lock().unwrap();
+        // Genesis stands at 0, and every commit behind the one before.
+        let position = Position(state.head().revision);
+        let manifest =
+            WireImage::write(dir, state.head(), state.totals(), position, 1_000, |visit| {
+                state.iter().try_for_each(|(namespace, key, entry)| {
+                    visit(namespace.as_str(), key.as_str(), entry.as_ref())?;
+                    Ok::<_, ImageError>(())
+                })
+            });
+        manifest.unwrap().write_as(dir, "latest.json").unwrap();
     }
 
     pub(crate) fn builder(&self) -> Builder {
