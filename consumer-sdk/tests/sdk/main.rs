@@ -18,6 +18,6 @@ mod shared;
 mod startup;
 mod stream;
 mod subscriptions;
-
+mod survival;
 mod testing;
 mod views;
