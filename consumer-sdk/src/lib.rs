@@ -58,6 +58,8 @@ mod overlay;
 mod provenance;
 mod recipe;
 mod registry;
+#[cfg(any(feature = "figment", feature = "config"))]
+mod settings;
 mod slot;
 mod sources;
 mod status;
@@ -84,6 +86,8 @@ pub use headwater_schemas::{
 };
 pub use hook::{HOOK_TIME_LIMIT, Hook, HookOutcome, HookStatus};
 pub use provenance::Provenance;
+#[cfg(any(feature = "figment", feature = "config"))]
+pub use settings::Settings;
 pub use status::{HandleStatus, Status};
 pub use value::Value;
 pub use view::View;

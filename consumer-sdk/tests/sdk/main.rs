@@ -14,6 +14,8 @@ mod lifecycle;
 #[cfg(feature = "log-filter")]
 mod log_filter;
 mod model;
+#[cfg(any(feature = "figment", feature = "config"))]
+mod settings;
 mod shared;
 mod startup;
 mod stream;
