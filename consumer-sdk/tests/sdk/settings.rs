@@ -38,7 +38,7 @@ async fn figment_takes_the_keys_below_a_prefix_at_one_revision_and_again_after_a
     let hw = source.client();
     let read = || {
         let layers = Figment::from(Serialized::defaults(defaults()));
-        layers.merge(hw.view().settings("web/")).extract::<Settings>()
+        layers.merge(hw.view().settings("web/")).extract::<Settings>().map_err(Box::new)
     };
     let wanted =
         Settings { workers: 8, name: "shop".to_owned(), pool: Pool { max: 50, timeout_ms: 500 } };

@@ -66,7 +66,10 @@ fn make_unreadable(path: &Path) {
     fs::create_dir(path).unwrap();
 }
 
-const DAMAGES: [(&str, fn(&Path)); 4] = [
+/// What happens to a file.
+type Damage = fn(&Path);
+
+const DAMAGES: [(&str, Damage); 4] = [
     ("truncated", truncate),
     ("empty", empty),
     ("a flipped bit", flip),
