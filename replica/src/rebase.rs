@@ -160,7 +160,8 @@ impl Rebase {
         if self.settings.cache_dir.is_none() || self.cached_revision == Some(view.revision()) {
             return Ok(());
         }
-        let NewBase { cached, .. } = self.spawn(view.clone()).await.map_err(ImageError::source)??;
+        let NewBase { cached, .. } =
+            self.spawn(view.clone()).await.map_err(ImageError::source)??;
         self.note(view.revision(), cached);
         Ok(())
     }
