@@ -14,16 +14,21 @@ pub(crate) fn below(prefix: &str) -> String {
     if is_folder { prefix.to_owned() } else { format!("{prefix}/") }
 }
 
-/// Reads the group of all that `view` shows; every key of it begins with `prefix`.
+/// Reads the group of all keys that begin with `prefix`.
 pub(crate) fn read<S: DeserializeOwned>(prefix: &str, view: &View) -> Result<S, ValueError> {
+    let read = serde_path_to_error::deserialize(Json::Object(fields(prefix, view)?));
+    read.map_err(|error| blamed(prefix, view, error))
+}
+
+/// The keys that begin with `prefix` as the nested fields they are paths of.
+pub(crate) fn fields(prefix: &str, view: &View) -> Result<Map<String, Json>, ValueError> {
     let mut fields = Map::new();
-    for (key, entry) in view.iter() {
+    for (key, entry) in view.prefix(prefix) {
         let value = to_json(entry).map_err(|reason| view.refuse(key, reason))?;
         let path = key.strip_prefix(prefix).unwrap_or(key);
         insert(&mut fields, path, value).map_err(|reason| view.refuse(key, reason))?;
     }
-    let read = serde_path_to_error::deserialize(Json::Object(fields));
-    read.map_err(|error| blamed(prefix, view, error))
+    Ok(fields)
 }
 
 /// Puts a value where its path leads. Keys come in order, so that a folder which is a key, too, is there already: an

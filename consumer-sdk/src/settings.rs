@@ -1,9 +1,6 @@
 //! Many keys as one nested settings struct, for services that read theirs by `figment` or `config`.
 
-use serde_json::{Map, Value};
-
-use crate::decode::{decode, refused};
-use crate::error::ValueError;
+use crate::group::below;
 use crate::view::View;
 
 /// The keys below a prefix as nested settings, at one revision: a provider for [`figment`](::figment) (feature
@@ -64,10 +61,10 @@ pub struct Settings {
 }
 
 impl View {
-    /// The keys below `prefix` as nested settings: below `web/`, the key `web/pool/max` is `pool.max`. JSON values are
+    /// The keys below `prefix` as nested settings: below `web/` (or `web`, the same), the key `web/pool/max` is `pool.max`. JSON values are
     /// taken as they are and texts as strings; the later namespace wins.
     pub fn settings(&self, prefix: impl Into<String>) -> Settings {
-        Settings { view: self.clone(), prefix: prefix.into() }
+        Settings { view: self.clone(), prefix: below(&prefix.into()) }
     }
 }
 
@@ -76,35 +73,6 @@ impl Settings {
     pub fn revision(&self) -> u64 {
         self.view.revision()
     }
-
-    fn tree(&self) -> Result<Map<String, Value>, ValueError> {
-        let mut tree = Map::new();
-        for (key, entry) in self.view.prefix(&self.prefix) {
-            let value: Value = decode("", key, entry)?;
-            let below = key.get(self.prefix.len()..).unwrap_or_default();
-            place(&mut tree, below, value)
-                .map_err(|reason| refused("", key, entry.mod_revision, reason))?;
-        }
-        Ok(tree)
-    }
-}
-
-/// Puts a value where its key says. Keys come in order, so that a value is there before what stands below it.
-fn place(tree: &mut Map<String, Value>, key: &str, value: Value) -> Result<(), String> {
-    let (folders, name) = key.rsplit_once('/').unwrap_or(("", key));
-    let mut at = tree;
-    for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
-        let next = at.entry(folder).or_insert_with(|| Value::Object(Map::new()));
-        at = next.as_object_mut().ok_or_else(|| {
-            format!("it stands below {folder:?}, which is a value itself: rename one of them")
-        })?;
-    }
-    match (at.get_mut(name), value) {
-        (Some(Value::Object(before)), Value::Object(value)) => before.extend(value),
-        (Some(_), _) => return Err("keys below it have values of their own".to_owned()),
-        (None, value) => drop(at.insert(name.to_owned(), value)),
-    }
-    Ok(())
 }
 
 #[cfg(feature = "figment")]
@@ -114,6 +82,7 @@ mod for_figment {
     use figment::{Error, Metadata, Profile, Provider};
 
     use super::Settings;
+    use crate::group::fields;
 
     impl Provider for Settings {
         fn metadata(&self) -> Metadata {
@@ -124,7 +93,8 @@ mod for_figment {
         }
 
         fn data(&self) -> Result<Map<Profile, Dict>, Error> {
-            let tree = self.tree().map_err(|error| Error::from(error.to_string()))?;
+            let tree =
+                fields(&self.prefix, &self.view).map_err(|error| Error::from(error.to_string()))?;
             Serialized::from(tree, Profile::Default).data()
         }
     }
@@ -136,11 +106,13 @@ mod for_config {
     use config::{AsyncSource, Config, ConfigError, Map, Source, Value};
 
     use super::Settings;
+    use crate::group::fields;
 
     #[async_trait]
     impl AsyncSource for Settings {
         async fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
-            let tree = self.tree().map_err(|error| ConfigError::Foreign(Box::new(error)))?;
+            let tree = fields(&self.prefix, &self.view)
+                .map_err(|error| ConfigError::Foreign(Box::new(error)))?;
             Config::try_from(&tree)?.collect()
         }
     }
