@@ -95,3 +95,7 @@ pub use view::View;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/sdk.md")]
+struct Guide;
