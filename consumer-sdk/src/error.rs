@@ -56,7 +56,7 @@ pub enum HandleError {
 
 /// A value that is there and cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{}{key} at revision {revision}: {reason}", prefix(namespace))]
+#[error("{} at revision {revision}: {reason}", place(namespace, key))]
 pub struct ValueError {
     /// The namespace it stands in.
     pub namespace: String,
@@ -68,8 +68,13 @@ pub struct ValueError {
     pub reason: String,
 }
 
-fn prefix(namespace: &str) -> String {
-    if namespace.is_empty() { String::new() } else { format!("{namespace}/") }
+fn place(namespace: &str, key: &str) -> String {
+    match (namespace, key) {
+        // Of what is made of every key.
+        ("", "") => "the keys".to_owned(),
+        ("", key) => key.to_owned(),
+        (namespace, key) => format!("{namespace}/{key}"),
+    }
 }
 
 /// Why a key alone says too little.

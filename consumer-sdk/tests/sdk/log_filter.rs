@@ -6,7 +6,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
-use crate::stream::{Stream, delete, soon, typed};
+use crate::stream::{Stream, delete, put, soon, typed};
 
 /// What was logged.
 #[derive(Clone, Default)]
@@ -41,6 +41,16 @@ impl Lines {
 async fn in_force(filter: &reload::Handle<EnvFilter, Registry>, text: &str) {
     let looking = async {
         while filter.with_current(ToString::to_string).unwrap() != text {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    soon(looking).await;
+}
+
+/// Waits until this text is told to be in force.
+async fn told(bound: &log_filter::LogFilter, text: &str) {
+    let looking = async {
+        while *bound.load() != text {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     };
@@ -94,4 +104,46 @@ async fn a_key_that_is_there_already_counts_from_the_start() {
     let hw = stream.client(&["app"]).await;
     let _bound = log_filter::bind(&hw, "logs", filter.clone());
     in_force(&filter, "debug").await;
+}
+
+/// Puts the key at the time that the clock tells.
+async fn put_now(stream: &Stream, json: &str) -> u64 {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+    stream.commit_at(now.try_into().unwrap(), [put("app", "logs", json)]).await
+}
+
+#[tokio::test]
+async fn a_filter_for_a_while_ends_by_itself_and_a_start_after_its_end_does_not_revive_it() {
+    let (layer, filter) = reload::Layer::new(EnvFilter::try_new("warn").unwrap());
+    let _kept = tracing_subscriber::registry().with(fmt::layer().with_filter(layer));
+    let stream = Stream::found().await;
+    let hw = stream.client(&["app"]).await;
+    let bound = log_filter::bind(&hw, "logs", filter.clone());
+    for (value, then) in [
+        (r#"{"filter": "warn,app=debug", "for": "1s"}"#, "warn"),
+        (r#"{"filter": "warn,app=debug", "for": "1s", "then": "error"}"#, "error"),
+    ] {
+        put_now(&stream, value).await;
+        told(&bound, "warn,app=debug").await;
+        told(&bound, then).await;
+        in_force(&filter, then).await;
+    }
+    for bad in [
+        r#"{"filter": "warn,app=loud", "for": "1s"}"#,
+        r#"{"filter": "warn", "for": "1s", "then": "a=b=c"}"#,
+        r#"{"filter": "warn", "for": "for ever"}"#,
+    ] {
+        let revision = put_now(&stream, bad).await;
+        soon(hw.wait_for(revision)).await.unwrap();
+        assert_eq!(bound.rejected().unwrap().revision, revision);
+        assert_eq!(*bound.load(), "error");
+    }
+    let over = r#"{"filter": "warn,app=debug", "for": "1s", "then": "info"}"#;
+    put_now(&stream, over).await;
+    in_force(&filter, "info").await;
+
+    let (layer, later) = reload::Layer::new(EnvFilter::try_new("warn").unwrap());
+    let _kept = tracing_subscriber::registry().with(fmt::layer().with_filter(layer));
+    let _bound = log_filter::bind(&stream.client(&["app"]).await, "logs", later.clone());
+    in_force(&later, "info").await;
 }

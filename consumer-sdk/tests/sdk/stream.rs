@@ -67,11 +67,21 @@ impl Stream {
         assert!(matches!(appended.as_slice(), [Appended::InLog(_)]), "{appended:?}");
     }
 
-    /// Commits the changes and says the revision.
+    /// Commits the changes and says the revision. Its clock ticks once a commit.
     pub(crate) async fn commit(&self, changes: impl IntoIterator<Item = Change>) -> u64 {
+        self.commit_at(0, changes).await
+    }
+
+    /// The same at a time that is not before the clock, in milliseconds since the Unix epoch.
+    pub(crate) async fn commit_at(
+        &self,
+        at_ms: i64,
+        changes: impl IntoIterator<Item = Change>,
+    ) -> u64 {
         let record = {
             let mut state = self.state.lock().unwrap();
             let mut commit = self.draft(&state, changes.into_iter().collect());
+            commit.at_ms = commit.at_ms.max(at_ms);
             commit.digest = digest_after(&commit, &state);
             let record = encode_commit(&commit);
             state.apply(&commit, Hash::of(&record));
