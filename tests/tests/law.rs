@@ -26,7 +26,10 @@ const SDK: &str = "headwater";
 const CLI: &str = "headwater-cli";
 const TESTS: &str = "headwater-tests";
 const BENCH: &str = "headwater-bench";
-const GATEWAY: &str = "llm-gateway";
+const API_GATEWAY: &str = "api-gateway";
+const DB_POOL: &str = "db-pool";
+const LLM_GATEWAY: &str = "llm-gateway";
+const LOG_LEVEL: &str = "log-level";
 
 /// Which parts a part may name. What stands here is the whole law: an edge that is not listed is a breach.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -49,7 +52,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (TESTS, EVERY_PART),
     // The harness that starts brokers is the tests'.
     (BENCH, EVERY_PART_AND_TESTS),
-    (GATEWAY, &[SDK]),
+    (API_GATEWAY, &[SDK]),
+    (DB_POOL, &[SDK]),
+    (LLM_GATEWAY, &[SDK]),
+    (LOG_LEVEL, &[SDK]),
 ];
 
 const EVERY_PART: &[&str] = &[
@@ -93,7 +99,7 @@ const EVERY_PART_AND_TESTS: &[&str] = &[
 const NAMED_ONLY_BY: &[(&str, &[&str])] = &[
     ("rdkafka", &[KAFKA, TESTS, BENCH]),
     ("rocksdb", &[EMBEDDED, SNAPSHOTTER]),
-    ("axum", &[SERVER, PUBLISHER, RELAY, CLI, GATEWAY]),
+    ("axum", &[SERVER, PUBLISHER, RELAY, CLI, API_GATEWAY, DB_POOL, LLM_GATEWAY]),
     ("memmap2", &[IMAGE]),
     ("object_store", &[IMAGE_STORE]),
     ("opentelemetry", &[CLI]),
@@ -144,7 +150,10 @@ const NEVER_REACHES: &[(&str, &str, &[&str])] = &[
     (SDK, "log-filter", &["axum", "rdkafka", ROCKSDB, "opentelemetry", SERVER]),
     (SDK, "kafka", &["axum", ROCKSDB, S3, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),
     (SDK, "s3", &["axum", "rdkafka", ROCKSDB, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),
-    (GATEWAY, "", &["rdkafka", ROCKSDB, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),
+    (API_GATEWAY, "", &["rdkafka", ROCKSDB, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),
+    (DB_POOL, "", &["rdkafka", ROCKSDB, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),
+    (LLM_GATEWAY, "", &["rdkafka", ROCKSDB, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),
+    (LOG_LEVEL, "", &["axum", "rdkafka", ROCKSDB, SERVER, PUBLISHER, RELAY, SNAPSHOTTER]),
 ];
 
 static WORKSPACE: LazyLock<Metadata> = LazyLock::new(|| {

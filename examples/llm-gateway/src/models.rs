@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use headwater::{Client, Handle, HandleError, Status};
+use headwater::{Client, Handle, HandleError};
 
 use crate::model::Model;
 
@@ -40,9 +40,5 @@ impl Models {
 
     fn known(&self, name: &str) -> Option<Handle<Model>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
-    }
-
-    pub(crate) fn status(&self) -> Status {
-        self.config.status()
     }
 }
