@@ -35,7 +35,7 @@ test-cluster: kafka ## the cluster tests in their long form: three brokers, kill
 	@cargo build $(CARGO_FLAGS) --bins
 	@HEADWATER_LONG=1 cargo test $(CARGO_FLAGS) --test cluster
 
-demo: build ## change a price over HTTP and watch a running LLM gateway answer with it
+demo: build ## four programs on real data, a change to each while it runs, and how long it took
 	@scripts/demo
 
 bench: build kafka ## the benchmarks: a table, and JSON beside it
