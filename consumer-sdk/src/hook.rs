@@ -95,7 +95,9 @@ impl Account {
     fn ended(&self, outcome: HookOutcome, took: Duration) {
         measure::hook(outcome.as_str(), took);
         if outcome != HookOutcome::Applied {
-            tracing::warn!(?outcome, revision = self.locked().revision, "a hook did not apply");
+            // Not within the macro: whoever writes the line may ask for the status.
+            let revision = self.locked().revision;
+            tracing::warn!(?outcome, revision, "a hook did not apply");
         }
         self.locked().outcome = Some(outcome);
     }
@@ -163,11 +165,8 @@ async fn call<T, F, Fut, E>(
     Fut: Future<Output = Result<(), E>> + Send + 'static,
     E: fmt::Display + 'static,
 {
-    // Whoever has dropped the hook no longer asks how it went.
-    let tell = |what: &dyn Fn(&Account)| account.upgrade().iter().for_each(|account| what(account));
-    let ended = |outcome: HookOutcome, took| tell(&|account| account.ended(outcome.clone(), took));
     while let Some(change) = changes.next().await {
-        tell(&|account| account.began(change.by.revision));
+        tell(&account, |account| account.began(change.by.revision));
         let began = Instant::now();
         let stop = CancellationToken::new();
         let (stopped, on) = (stop.clone(), runtime.clone());
@@ -181,20 +180,27 @@ async fn call<T, F, Fut, E>(
         let in_time = time::timeout(limit, &mut called).await;
         let returned = match in_time {
             Ok(Ok((back, outcome))) => {
-                ended(outcome, began.elapsed());
+                tell(&account, |account| account.ended(outcome, began.elapsed()));
                 Ok(back)
             }
             Ok(Err(error)) => Err(error),
             Err(_) => {
-                ended(HookOutcome::TimedOut, began.elapsed());
+                tell(&account, |account| account.ended(HookOutcome::TimedOut, began.elapsed()));
                 drop(stop);
                 called.await.map(|(back, _)| back)
             }
         };
-        tell(&Account::returned);
+        tell(&account, Account::returned);
         // The event loop is ending.
         let Ok(back) = returned else { return };
         hook = back;
+    }
+}
+
+/// Whoever has dropped the hook no longer asks how it went.
+fn tell(account: &Weak<Account>, what: impl FnOnce(&Account)) {
+    if let Some(account) = account.upgrade() {
+        what(&account);
     }
 }
 
