@@ -99,13 +99,11 @@ impl Archive {
     }
 }
 
-/// Held for as long as a process writes the archive.
-const LOCK: &str = ".archive.lock";
-
-/// Takes a folder for this process, as long as the file is held.
+/// Takes a folder for this process, as long as the file is held. The file stays: who removed it could remove the lock of
+/// another process.
 fn lock(dir: &Path) -> Result<File, AuditError> {
     fs::create_dir_all(dir).map_err(AuditError::file("create", dir))?;
-    let path = dir.join(LOCK);
+    let path = dir.join(".archive.lock");
     let mut options = File::options();
     let file = options.create(true).truncate(false).write(true).open(&path);
     let file = file.map_err(AuditError::file("open", &path))?;

@@ -8,7 +8,7 @@ use headwater_log::{LogReader, Seek};
 use headwater_schemas::{Hash, Head, Point, Position, Record};
 
 use super::segment::{self, Gathered};
-use super::{LOCK, MANIFEST, Manifest, lock, place};
+use super::{MANIFEST, Manifest, lock, place};
 use crate::durable::{Step, put, sweep};
 use crate::links::{Linked, Links};
 use crate::pump::Pump;
@@ -35,13 +35,7 @@ pub async fn archive(
     dir: &Path,
     progress: impl FnMut(Progress),
 ) -> Result<Archived, AuditError> {
-    let is_new = !dir.exists();
-    let archived = archive_by_steps(reader, dir, progress, &mut |_| Ok(())).await;
-    if is_new && archived.is_err() && !dir.join(MANIFEST).exists() {
-        // Nothing was archived: nothing is left. Where that fails, the next run goes on in what is there.
-        let _ = fs::remove_file(dir.join(LOCK)).and_then(|()| fs::remove_dir(dir));
-    }
-    archived
+    archive_by_steps(reader, dir, progress, &mut |_| Ok(())).await
 }
 
 type Steps<'s> = &'s mut (dyn FnMut(Step) -> Result<(), AuditError> + Send);
