@@ -29,7 +29,7 @@ impl Published {
     }
 
     /// Whether this very head was published.
-    pub fn contains(&self, revision: u64, hash: Hash) -> bool {
+    pub(crate) fn contains(&self, revision: u64, hash: Hash) -> bool {
         self.0.contains(&(revision, hash))
     }
 

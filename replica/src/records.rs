@@ -8,7 +8,6 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use headwater_api::{Code, Frame, Problem};

@@ -4,9 +4,8 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use tokio::process::Command;
-
 use headwater_schemas::Key;
+use tokio::process::Command;
 
 use crate::exit::Failure;
 use crate::filetype::extension;
