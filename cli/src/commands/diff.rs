@@ -48,7 +48,7 @@ pub(super) async fn run(args: Diff) -> Result<(), Failure> {
                 output::json(change)?;
             } else if !preview::is_same(old, new) {
                 count += 1;
-                preview::changes([(old, new)].into_iter())?;
+                preview::change(old, new)?;
             }
         }
         cursor = page.next;

@@ -42,15 +42,9 @@ pub(super) fn diffs(shown: &DryRunBody, colours: bool) -> String {
     shown.changes.iter().map(diff).collect()
 }
 
-/// Prints entries before and after, each pair as a diff.
-pub(super) fn changes<'a>(
-    changes: impl Iterator<Item = (Option<&'a EntryBody>, Option<&'a EntryBody>)>,
-) -> Result<(), Failure> {
-    let colours = output::colours();
-    for (old, new) in changes {
-        output::print(unified::of_entries(old, new, colours).as_bytes())?;
-    }
-    Ok(())
+/// Prints an entry before and after as a diff.
+pub(super) fn change(old: Option<&EntryBody>, new: Option<&EntryBody>) -> Result<(), Failure> {
+    output::print(unified::of_entries(old, new, output::colours()).as_bytes())
 }
 
 /// The revision of a time: that of the last commit at or before it.

@@ -47,7 +47,7 @@ fn text(it: &Difference) -> Result<(), Failure> {
     if preview::is_same(old.as_ref(), new.as_ref()) {
         return Ok(());
     }
-    preview::changes([(old.as_ref(), new.as_ref())].into_iter())
+    preview::change(old.as_ref(), new.as_ref())
 }
 
 fn bodies(it: &Difference) -> (Option<EntryBody>, Option<EntryBody>) {

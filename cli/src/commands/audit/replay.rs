@@ -5,7 +5,7 @@ use std::path::Path;
 use headwater_api::EntryBody;
 use headwater_audit::{Break, Place, replay};
 use headwater_client::Client;
-use headwater_schemas::{Namespace, State};
+use headwater_schemas::State;
 use serde_json::json;
 
 use super::args::Replay;
@@ -83,20 +83,15 @@ fn put(args: &Replay, state: &State) -> Result<(), Failure> {
 fn tree(dir: &Path, state: &State) -> Result<(), Failure> {
     let mut folder = NewFolder::create(dir)?;
     let head = state.head();
-    let mut growing: Option<(&Namespace, Branch)> = None;
-    for (namespace, key, entry) in state.iter() {
-        if growing.as_ref().is_none_or(|(of, _)| *of != namespace) {
-            let next = (namespace, Branch::new(namespace.clone(), format!("{namespace}/")));
-            if let Some((_, whole)) = growing.replace(next) {
-                whole.end(&mut folder, head.revision, head.hash)?;
-            }
+    let entries: Vec<_> = state.iter().collect();
+    for of_one in entries.chunk_by(|a, b| a.0 == b.0) {
+        let Some((namespace, ..)) = of_one.first() else { continue };
+        let mut branch = Branch::new((*namespace).clone(), format!("{namespace}/"));
+        for (_, key, entry) in of_one {
+            let content_type = entry.content_type.to_string();
+            branch.put(&mut folder, (*key).clone(), content_type, &entry.value)?;
         }
-        if let Some((_, branch)) = &mut growing {
-            branch.put(&mut folder, key.clone(), entry.content_type.to_string(), &entry.value)?;
-        }
-    }
-    if let Some((_, whole)) = growing {
-        whole.end(&mut folder, head.revision, head.hash)?;
+        branch.end(&mut folder, head.revision, head.hash)?;
     }
     folder.name()
 }
