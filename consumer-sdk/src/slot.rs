@@ -102,8 +102,10 @@ impl<T: Send + Sync + 'static> Slot<T> {
         let Some(Made { value, by }) = made else { return Ok(None) };
         let step = state.map(Step::whole);
         let seen = step.as_ref().map(Step::age);
-        // What it was made of is what later steps are compared with.
-        let _ = step.as_ref().map(|step| recipe.changed(step));
+        if let Some(step) = &step {
+            // What it was made of is what later steps are compared with.
+            recipe.changed(step);
+        }
         let work = Work { recipe, seen, skipped: 0 };
         Ok(Some(Self::holding(place, overlay, Arc::new(value), by, work)))
     }
