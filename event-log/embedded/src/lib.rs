@@ -28,6 +28,7 @@ mod checksum;
 mod committer;
 mod core;
 mod damage;
+mod evidence;
 mod log;
 mod metrics;
 mod open;
