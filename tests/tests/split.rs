@@ -140,21 +140,6 @@ async fn a_publisher_with_a_history_url_serves_every_read_of_what_it_never_saw()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshotter_writes_nothing_and_says_who_does() {
-    let claim = async {
-        let split = Split::start();
-        let put = Ask::put("/v1/config/app/k", "1");
-        let refused = ask(split.snapshotter.host(), &put).await;
-        assert!(matches!(refused.status, 404 | 405 | 503), "{}", refused.text());
-        assert_eq!(refused.header("content-type"), "application/problem+json");
-        let read = split.of_snapshotter("/v1/config/app/k?consistency=linearizable").await;
-        read.is_problem(503, "log_unavailable");
-        assert_eq!(status(split.publisher.host()).await.revision, 0);
-    };
-    bounded(claim).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_service_moves_to_another_relay_when_its_own_is_killed_and_never_goes_back() {
     let claim = async {
         let mut split = Split::start();
