@@ -482,3 +482,20 @@ fn docs_metrics_lists_exactly_the_metrics_there_are() {
     assert!(missing.is_empty() && stale.is_empty(), "not listed: {missing:#?}, gone: {stale:#?}");
     assert!(!named.is_empty());
 }
+
+#[test]
+fn every_decision_has_a_number_of_its_own_and_a_row_in_their_readme() {
+    let folder = root().join("docs/decisions");
+    let rows = fs::read_to_string(folder.join("README.md")).expect("docs/decisions/README.md");
+    let mut numbers = BTreeSet::new();
+    for file in fs::read_dir(&folder).expect("docs/decisions") {
+        let path = file.expect("an entry").path();
+        let name = path.file_name().expect("a name").to_string_lossy();
+        let Some((number, _)) = name.split_once('-') else { continue };
+        assert!(numbers.insert(number.to_owned()), "{number} stands twice");
+        let page = fs::read_to_string(&path).expect("a page");
+        assert!(page.starts_with(&format!("# {number}: ")), "{name} has another heading");
+        assert!(rows.contains(&format!("| [{number}]({name}) |")), "{name} has no row");
+    }
+    assert_eq!(rows.matches("| [").count(), numbers.len(), "a row without a page");
+}
