@@ -85,23 +85,23 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     })?;
     let read = serde_json::from_str::<Object<T>>(text);
     read.map(|object| object.0).map_err(|error| {
-        // What does not fit may end before what is no JSON at all.
-        let checked = headwater_api::check_json(body).err().filter(|_| error.is_data());
-        let fits = error.is_data() && checked.is_none();
-        let place = checked.unwrap_or_else(|| JsonError::new(&error, text));
-        if fits {
-            Problem::invalid_request(format!(
-                "{} at line {}, column {}",
-                place.message, place.line, place.column
-            ))
-        } else {
-            let detail = format!(
-                "the body is not JSON: {} at line {}, column {}",
-                place.message, place.line, place.column
-            );
-            Problem { detail, ..Problem::invalid_json(&place) }
+        let place = JsonError::new(&error, text);
+        if !error.is_data() {
+            return not_json(&place);
         }
+        // What does not fit may end before what is no JSON at all.
+        headwater_api::check_json(body)
+            .map_or_else(|place| not_json(&place), |()| Problem::invalid_request(at(&place)))
     })
+}
+
+fn not_json(place: &JsonError) -> Problem {
+    let detail = format!("the body is not JSON: {}", at(place));
+    Problem { detail, ..Problem::invalid_json(place) }
+}
+
+fn at(place: &JsonError) -> String {
+    format!("{} at line {}, column {}", place.message, place.line, place.column)
 }
 
 /// Whether `Accept` names this very media type.
