@@ -66,8 +66,11 @@ fn per_read(keys: &[String], get: impl Fn(&str) -> bool) -> f64 {
     if found == keys.len() { took } else { f64::NAN }
 }
 
+/// Updates one key.
+type Update<'a> = &'a mut (dyn FnMut(usize) + Send);
+
 /// Reads while another thread updates a thousand times a second, or as often as it can.
-fn while_updated(update: &mut (impl FnMut(usize) + Send), read: impl FnOnce()) {
+fn while_updated(update: Update<'_>, read: impl FnOnce()) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -89,8 +92,14 @@ fn while_updated(update: &mut (impl FnMut(usize) + Send), read: impl FnOnce()) {
 pub(crate) fn measure(report: &mut Report, keys: usize, rounds: usize) -> Result<()> {
     let asked = Asked::of(keys);
     headwater(report, keys, rounds, &asked)?;
-    let none = [Aim::None; 2];
     let pairs = || (0..keys).map(|index| (key(index), value(index)));
+    let mut peer = |what: &str, update: Update<'_>, get: &dyn Fn(&str) -> bool| {
+        let mut figures = Figures::default();
+        for _ in 0..rounds {
+            while_updated(update, || figures.round(&asked, get));
+        }
+        figures.rows(report, keys, what, [Aim::None; 2]);
+    };
 
     let cell = ArcSwap::from_pointee(pairs().collect::<HashMap<String, Bytes>>());
     let mut update = |number: usize| {
@@ -98,31 +107,19 @@ pub(crate) fn measure(report: &mut Report, keys: usize, rounds: usize) -> Result
         map.insert(key(number % keys), value(number));
         cell.store(map.into());
     };
-    let mut figures = Figures::default();
-    for _ in 0..rounds {
-        while_updated(&mut update, || figures.round(&asked, |key| cell.load().contains_key(key)));
-    }
-    figures.rows(report, keys, "HashMap in ArcSwap", none);
+    peer("HashMap in ArcSwap", &mut update, &|key| cell.load().contains_key(key));
 
     let map: papaya::HashMap<String, Bytes> = pairs().collect();
     let mut update = |number: usize| {
         black_box(map.pin().insert(key(number % keys), value(number)));
     };
-    let mut figures = Figures::default();
-    for _ in 0..rounds {
-        while_updated(&mut update, || figures.round(&asked, |key| map.pin().get(key).is_some()));
-    }
-    figures.rows(report, keys, "papaya", none);
+    peer("papaya", &mut update, &|key| map.pin().get(key).is_some());
 
     let cell = ArcSwap::from_pointee(pairs().collect::<imbl::HashMap<String, Bytes>>());
     let mut update = |number: usize| {
         cell.store(cell.load().update(key(number % keys), value(number)).into());
     };
-    let mut figures = Figures::default();
-    for _ in 0..rounds {
-        while_updated(&mut update, || figures.round(&asked, |key| cell.load().contains_key(key)));
-    }
-    figures.rows(report, keys, "imbl in ArcSwap", none);
+    peer("imbl in ArcSwap", &mut update, &|key| cell.load().contains_key(key));
     Ok(())
 }
 
