@@ -183,6 +183,12 @@ impl Problem {
         Self::new(Code::UnsupportedMediaType, format!("send the header Content-Type: {wanted}"))
     }
 
+    /// A body under a content coding, such as `gzip`.
+    pub fn content_encoded() -> Self {
+        let detail = "a value is stored as its plain bytes; send it without Content-Encoding";
+        Self::new(Code::UnsupportedMediaType, detail.to_owned())
+    }
+
     /// A range outside the file.
     pub fn range_not_satisfiable(size: u64) -> Self {
         Self::new(Code::RangeNotSatisfiable, format!("the file has {size} bytes"))

@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use headwater_log::{TableError, TableRecord, TableWriter};
 use rdkafka::ClientConfig;
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
@@ -89,7 +89,9 @@ impl Transactional {
         self.until(settings, |client, left| client.commit_transaction(left))
     }
 
-    /// Calls until it is done, or fails for good, or time is up. Only what Kafka calls retriable is tried again.
+    /// Calls until it is done, or fails for good, or time is up. Only what Kafka calls retriable is tried again, and nothing
+    /// that timed out: time is up then, and a second call without time would make librdkafka forget that it is committing
+    /// and end the process over the answer (`rd_kafka_txn_endtxn_complete` goes by the name of the call under way).
     fn until(
         &self,
         settings: &KafkaSettings,
@@ -100,7 +102,7 @@ impl Transactional {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.client().and_then(|client| call(client, left)) {
                 Ok(()) => return Ok(()),
-                Err(KafkaError::Transaction(error)) if error.is_retriable() && !left.is_zero() => {}
+                Err(KafkaError::Transaction(error)) if may_go_on(&error, deadline) => {}
                 Err(error) => return Err(self.failed(&error)),
             }
         }
@@ -117,6 +119,11 @@ impl Transactional {
             TableError::Failed(said)
         }
     }
+}
+
+fn may_go_on(error: &RDKafkaError, deadline: Instant) -> bool {
+    let timed_out = error.code() == RDKafkaErrorCode::OperationTimedOut;
+    error.is_retriable() && !timed_out && Instant::now() < deadline
 }
 
 fn fenced(code: RDKafkaErrorCode) -> bool {

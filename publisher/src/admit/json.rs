@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use headwater_api::{Problem, check_json, effective_media_type, is_json};
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
-/// The content type a raw value is stored with; values of JSON types must parse.
+/// The content type a raw value is stored with; values of JSON types must parse. A value is not stored with a content coding,
+/// so that one under it could be read by nobody (RFC 9110, 8.4).
 pub(crate) fn content_type(headers: &HeaderMap, value: &[u8]) -> Result<Arc<str>, Problem> {
+    if headers.get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
+        return Err(Problem::content_encoded());
+    }
     let mut given = headers.get_all(CONTENT_TYPE).iter();
     let first = given.next();
     if given.next().is_some() {

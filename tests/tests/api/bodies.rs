@@ -152,6 +152,14 @@ on_both_logs! {
         desk.ask(Ask::put(desk.path("k"), deeper)).await.is_problem(400, "invalid_json");
     }
 
+    async fn a_value_under_a_content_coding_is_415_and_nothing_is_written(log) {
+        let desk = Desk::on(log);
+        let put = |coding: &str| Ask::put(desk.path("k"), "1").header("Content-Encoding", coding.to_owned());
+        desk.ask(put("gzip")).await.is_problem(415, "unsupported_media_type");
+        desk.get("k").await.is_problem(404, "key_not_found");
+        desk.ask(put("identity")).await.is(201);
+    }
+
     async fn a_type_that_is_absent_empty_or_a_forms_is_json_in_a_body_and_a_header(log) {
         let desk = Desk::on(log);
         for given in ["\"\"", "null", "\"application/x-www-form-urlencoded\"", "\"application/X-WWW-Form-urlencoded; charset=utf-8\""] {
