@@ -185,7 +185,13 @@ on_both_logs! {
             let problem = stand.ask(Ask::get(&target)).await.is_problem(410, "revision_compacted");
             assert_eq!(problem["oldest_revision"], 5, "{problem}");
         }
-        // Which of two chains it is on is told first.
+        // Which of two chains it is on is told first, once history has caught up behind the restart.
+        let in_history = async {
+            while stand.ask(Ask::get("/v1/commits/2")).await.status != 200 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, in_history).await.expect("history catches up");
         let other = format!("/v1/stream?after=2&hash={}", hashes[2]);
         stand.ask(Ask::get(other)).await.is_problem(409, "wrong_chain");
         let head = format!("/v1/stream?after=5&hash={}", hashes[3]);
