@@ -15,7 +15,7 @@ const PAUSED: Duration = Duration::from_secs(8);
 /// And when a leader is moved in order; the two JVMs that move it take the cores of a small machine meanwhile.
 const MOVED: Duration = Duration::from_secs(4);
 /// How often a fault is tried before it counts as too slow: a machine that does something else may be late once.
-const TRIES: usize = 3;
+const TRIES: usize = 2;
 /// How long a broker stays away, and how long writes go on after that.
 const AWAY: Duration = Duration::from_secs(10);
 
