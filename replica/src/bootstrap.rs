@@ -41,11 +41,11 @@ pub(crate) async fn from_cache(core: &mut Core) {
     });
     let (kept, (found, refused)) =
         found.await.unwrap_or_else(|error| (Ancestry::default(), (None, vec![error.to_string()])));
-    let is_empty = refused.iter().all(|why| why.ends_with(cache::NOTHING_YET));
-    let damaged = (!is_empty).then(|| refused.join("\n"));
     core.remember(kept);
-    if !refused.is_empty() {
-        core.rung("cache", refused.join("\ncache: "));
+    let damaged = (!refused.is_empty()).then(|| refused.join("\n"));
+    let told = if found.is_none() { or_empty(refused, &core.settings) } else { refused };
+    if !told.is_empty() {
+        core.rung("cache", told.join("\ncache: "));
     }
     core.unread_cache(damaged);
     if let Some(mapped) = found
@@ -53,6 +53,13 @@ pub(crate) async fn from_cache(core: &mut Core) {
     {
         core.error(error.to_string());
     }
+}
+
+/// Why no state was found in the cache, also where there is none and nothing is wrong.
+fn or_empty(mut refused: Vec<String>, settings: &Settings) -> Vec<String> {
+    let dir = settings.cache_dir.as_ref().filter(|_| refused.is_empty());
+    refused.extend(dir.map(|dir| format!("{}: nothing there yet", dir.display())));
+    refused
 }
 
 fn search(settings: &Settings) -> (Option<Mapped>, Vec<String>) {
@@ -72,8 +79,10 @@ fn search(settings: &Settings) -> (Option<Mapped>, Vec<String>) {
 /// Why there is none, a line for each place.
 pub fn last_good(data: &Path) -> Result<(View, Vec<String>), Vec<String>> {
     let settings = Settings::of_server(data);
-    let (cached, mut refused) = search(&settings);
-    let mut found = cached;
+    let (mut found, mut refused) = search(&settings);
+    if found.is_none() {
+        refused = or_empty(refused, &settings);
+    }
     for dir in &settings.image_dirs {
         if found.is_none() {
             match from_dir(dir, &settings) {

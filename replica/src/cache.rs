@@ -44,9 +44,6 @@ pub(crate) fn keep(mapped: Mapped, settings: &Settings) -> (Mapped, Cached) {
     }
 }
 
-/// What is said of a cache in which nothing is wrong and nothing is kept.
-pub(crate) const NOTHING_YET: &str = "nothing there yet";
-
 /// The newest good file, and why better ones were not taken.
 pub(crate) fn newest(settings: &Settings) -> (Option<Mapped>, Vec<String>) {
     let mut refused = Vec::new();
@@ -59,9 +56,6 @@ pub(crate) fn newest(settings: &Settings) -> (Option<Mapped>, Vec<String>) {
             Ok(_) => {}
             Err(error) => refused.push(format!("{}: {error}", path.display())),
         }
-    }
-    if refused.is_empty() {
-        refused.push(format!("{}: {NOTHING_YET}", dir.display()));
     }
     (None, refused)
 }
