@@ -1,8 +1,34 @@
-//! What a command of the binary ended with.
+//! The commands of the binary as a user types them, and what they ended with.
 
-use std::process::Output;
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
+
+use crate::process::binary;
+
+/// A command against the server at `url`: with nobody to answer it, no editor, and no actor.
+pub fn command(url: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(args).env("HEADWATER_SERVER", url).stdin(Stdio::null());
+    for name in ["VISUAL", "EDITOR", "HEADWATER_ACTOR"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs a command that reads all of `input`.
+///
+/// # Panics
+/// When it does not start, or does not read it.
+pub fn fed(mut command: Command, input: &str) -> Ran {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    let mut stdin = child.stdin.take().expect("its standard input is ours");
+    stdin.write_all(input.as_bytes()).expect("the command reads");
+    drop(stdin);
+    child.wait_with_output().expect("the command ends").into()
+}
 
 /// How a command ended, and what it said.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use headwater_tests::process::{Headwater, binary};
-use headwater_tests::ran::Ran;
+use headwater_tests::ran::{self, Ran};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -30,12 +30,7 @@ impl Desk {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
-        command.args(args).env("HEADWATER_SERVER", self.server.url()).stdin(Stdio::null());
-        for name in ["VISUAL", "EDITOR", "HEADWATER_ACTOR"] {
-            command.env_remove(name);
-        }
-        command
+        ran::command(&self.server.url(), args)
     }
 
     fn run(&self, args: &[&str]) -> Ran {
@@ -43,11 +38,7 @@ impl Desk {
     }
 
     fn fed(&self, args: &[&str], input: &str) -> Ran {
-        let mut command = self.command(args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        child.wait_with_output().unwrap().into()
+        ran::fed(self.command(args), input)
     }
 
     fn put(&self, key: &str, value: &str) {

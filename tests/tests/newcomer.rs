@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use headwater_tests::process::{Headwater, binary};
-use headwater_tests::ran::Ran;
+use headwater_tests::ran::{self, Ran};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -25,11 +25,7 @@ impl Desk {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
-        command.args(args).env("HEADWATER_SERVER", self.server.url()).stdin(Stdio::null());
-        for name in ["VISUAL", "EDITOR", "HEADWATER_ACTOR"] {
-            command.env_remove(name);
-        }
+        let mut command = ran::command(&self.server.url(), args);
         command.current_dir(self.dir.path()).env("TMPDIR", self.dir.path());
         command
     }
@@ -39,11 +35,7 @@ impl Desk {
     }
 
     fn fed(&self, args: &[&str], input: &str) -> Ran {
-        let mut command = self.command(args);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        child.wait_with_output().unwrap().into()
+        ran::fed(self.command(args), input)
     }
 
     /// Writes a file to work with.
