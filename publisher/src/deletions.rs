@@ -49,11 +49,13 @@ impl Deletions {
 
 #[cfg(test)]
 mod tests {
+    use headwater_schemas::Digest;
+
     use super::*;
 
     fn gone(key: &str) -> Vec<Effect> {
         let (namespace, key) = ("a".parse().unwrap(), key.parse().unwrap());
-        vec![Effect { namespace, key, before: None, after: None }]
+        vec![Effect { namespace, key, before: None, after: None, digest: Digest::default() }]
     }
 
     #[test]

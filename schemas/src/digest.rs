@@ -5,7 +5,7 @@ use std::fmt;
 use imbl::OrdMap;
 
 use crate::head::hex_traits;
-use crate::{Effect, EntryRef, Namespace};
+use crate::{Effect, Entry, EntryRef, Namespace};
 
 /// A sum (mod 2^256, little-endian) of per-entry BLAKE3 hashes. Zero is the digest of nothing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -170,29 +170,22 @@ impl Totals {
         subscribed.into_iter().fold(Digest::default(), |sum, name| sum.plus(self.of(name).digest))
     }
 
-    /// Takes in what one commit did.
-    pub(crate) fn apply(&mut self, effect: &Effect, revision: u64) {
-        let (namespace, key) = (&effect.namespace, &effect.key);
-        let mut part = self.of(namespace.as_str());
+    /// Takes in what a commit did to one key; `gone` is the digest of the entry before, zero when there was none.
+    pub(crate) fn apply(&mut self, effect: &Effect, gone: Digest, revision: u64) {
+        let size = |entry: &Entry| entry.value.len() as u64;
+        let gone_bytes = effect.before.as_ref().map_or(0, size);
+        let bytes = effect.after.as_ref().map_or(0, size);
+        let (were, are) = (u64::from(effect.before.is_some()), u64::from(effect.after.is_some()));
+        let mut part = self.of(effect.namespace.as_str());
         part.mod_revision = revision;
-        if let Some(before) = &effect.before {
-            let hash = entry_digest(namespace.as_str(), key.as_str(), before.as_ref());
-            let bytes = before.value.len() as u64;
-            (part.entries, self.entries) =
-                (part.entries.saturating_sub(1), self.entries.saturating_sub(1));
-            (part.bytes, self.bytes) =
-                (part.bytes.saturating_sub(bytes), self.bytes.saturating_sub(bytes));
-            (part.digest, self.digest) = (part.digest.minus(hash), self.digest.minus(hash));
+        for (entries, sum, digest) in [
+            (&mut part.entries, &mut part.bytes, &mut part.digest),
+            (&mut self.entries, &mut self.bytes, &mut self.digest),
+        ] {
+            *entries = entries.saturating_sub(were).saturating_add(are);
+            *sum = sum.saturating_sub(gone_bytes).saturating_add(bytes);
+            *digest = digest.minus(gone).plus(effect.digest);
         }
-        if let Some(after) = &effect.after {
-            let hash = entry_digest(namespace.as_str(), key.as_str(), after.as_ref());
-            let bytes = after.value.len() as u64;
-            (part.entries, self.entries) =
-                (part.entries.saturating_add(1), self.entries.saturating_add(1));
-            (part.bytes, self.bytes) =
-                (part.bytes.saturating_add(bytes), self.bytes.saturating_add(bytes));
-            (part.digest, self.digest) = (part.digest.plus(hash), self.digest.plus(hash));
-        }
-        self.namespaces.insert(namespace.clone(), part);
+        self.namespaces.insert(effect.namespace.clone(), part);
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::{Change, Commit, Digest, Entry, Expect, Hash, Head, Key, Namespace, Totals};
+use crate::{
+    Change, Commit, Digest, Entry, Expect, Hash, Head, Key, Namespace, Totals, entry_digest,
+};
 
 /// What a commit does to one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub struct Effect {
     pub before: Option<Entry>,
     /// The entry after; none when the commit deleted it.
     pub after: Option<Entry>,
+    /// The digest of the entry after; zero when there is none.
+    pub digest: Digest,
 }
 
 /// A commit that was accepted and yet does not fit the state it was folded into: either this copy of the
@@ -76,21 +80,24 @@ pub fn fold(
     commit: &Commit,
     hash: Hash,
     totals: &Totals,
-    lookup: impl FnMut(&Namespace, &Key) -> Option<Entry>,
+    mut lookup: impl FnMut(&Namespace, &Key) -> Option<Entry>,
 ) -> Folded {
+    let lookup = |namespace: &_, key: &_| Some((lookup(namespace, key)?, None));
     fold_into(commit, hash, totals.clone(), lookup)
 }
 
-/// The same for who gives the totals away: where nobody else holds them, nothing of them is copied.
+/// The same for who gives the totals away (where nobody else holds them, nothing of them is copied), and may know the
+/// digest of an entry.
 pub(crate) fn fold_into(
     commit: &Commit,
     hash: Hash,
     mut totals: Totals,
-    mut lookup: impl FnMut(&Namespace, &Key) -> Option<Entry>,
+    mut lookup: impl FnMut(&Namespace, &Key) -> Option<(Entry, Option<Digest>)>,
 ) -> Folded {
     let revision = commit.revision;
     let mut divergence = commit.expects.iter().find_map(|expect| {
-        let actual = lookup(&expect.namespace, &expect.key).map_or(0, |entry| entry.mod_revision);
+        let found = lookup(&expect.namespace, &expect.key);
+        let actual = found.map_or(0, |(entry, _)| entry.mod_revision);
         (actual != expect.mod_revision).then(|| Divergence::Expect {
             revision,
             expect: expect.clone(),
@@ -100,7 +107,7 @@ pub(crate) fn fold_into(
     let mut effects: Vec<Effect> = Vec::with_capacity(commit.changes.len());
     for change in last_of_each_key(&commit.changes) {
         let (namespace, key) = (change.namespace(), change.key());
-        let before = lookup(namespace, key);
+        let (before, known) = lookup(namespace, key).unzip();
         let after = match change {
             Change::Put { content_type, value, .. } => Some(Entry {
                 content_type: content_type.clone(),
@@ -116,8 +123,13 @@ pub(crate) fn fold_into(
         if before.is_none() && after.is_none() {
             continue;
         }
-        let effect = Effect { namespace: namespace.clone(), key: key.clone(), before, after };
-        totals.apply(&effect, revision);
+        let digest_of =
+            |entry: &Entry| entry_digest(namespace.as_str(), key.as_str(), entry.as_ref());
+        let gone = before.as_ref().map(|entry| known.flatten().unwrap_or_else(|| digest_of(entry)));
+        let digest = after.as_ref().map(digest_of).unwrap_or_default();
+        let (namespace, key) = (namespace.clone(), key.clone());
+        let effect = Effect { namespace, key, before, after, digest };
+        totals.apply(&effect, gone.unwrap_or_default(), revision);
         effects.push(effect);
     }
     let head = Head { stream_id: commit.stream_id, revision, hash, at_ms: commit.at_ms };

@@ -3,14 +3,21 @@
 use std::collections::BTreeMap;
 
 use crate::fold::fold_into;
-use crate::{Commit, Entry, Folded, Hash, Head, Key, Namespace, Totals};
+use crate::{Commit, Digest, Entry, Folded, Hash, Head, Key, Namespace, Totals};
 
 /// All entries at one revision, in an ordered map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct State {
     head: Head,
     totals: Totals,
-    entries: BTreeMap<Namespace, BTreeMap<Key, Entry>>,
+    entries: BTreeMap<Namespace, BTreeMap<Key, Held>>,
+}
+
+/// An entry and its digest, which is taken out of the sum when the entry goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Held {
+    entry: Entry,
+    digest: Digest,
 }
 
 impl State {
@@ -26,15 +33,20 @@ impl State {
     /// diverges; the caller decides what a divergence means.
     pub fn apply(&mut self, commit: &Commit, hash: Hash) -> Folded {
         let (totals, entries) = (std::mem::take(&mut self.totals), &self.entries);
-        let lookup = |namespace: &Namespace, key: &Key| entries.get(namespace)?.get(key).cloned();
+        let lookup = |namespace: &Namespace, key: &Key| {
+            let held = entries.get(namespace)?.get(key)?;
+            Some((held.entry.clone(), Some(held.digest)))
+        };
         let folded = fold_into(commit, hash, totals, lookup);
         for effect in &folded.effects {
             let entries = match self.entries.get_mut(&effect.namespace) {
                 Some(entries) => entries,
                 None => self.entries.entry(effect.namespace.clone()).or_default(),
             };
-            match &effect.after {
-                Some(entry) => entries.insert(effect.key.clone(), entry.clone()),
+            match effect.after.clone() {
+                Some(entry) => {
+                    entries.insert(effect.key.clone(), Held { entry, digest: effect.digest })
+                }
                 None => entries.remove(&effect.key),
             };
         }
@@ -55,13 +67,13 @@ impl State {
 
     /// The entry of one key.
     pub fn get(&self, namespace: &Namespace, key: &Key) -> Option<&Entry> {
-        self.entries.get(namespace)?.get(key)
+        self.entries.get(namespace)?.get(key).map(|held| &held.entry)
     }
 
     /// All entries in order of (namespace, key).
     pub fn iter(&self) -> impl Iterator<Item = (&Namespace, &Key, &Entry)> {
         self.entries.iter().flat_map(|(namespace, entries)| {
-            entries.iter().map(move |(key, entry)| (namespace, key, entry))
+            entries.iter().map(move |(key, held)| (namespace, key, &held.entry))
         })
     }
 
@@ -72,6 +84,7 @@ impl State {
         prefix: &str,
     ) -> impl Iterator<Item = (&Key, &Entry)> {
         let entries = self.entries.get(namespace).into_iter().flatten();
+        let entries = entries.map(|(key, held)| (key, &held.entry));
         entries.filter(move |(key, _)| key.as_str().starts_with(prefix))
     }
 }

@@ -75,10 +75,14 @@ impl<T> Consumer<T> {
         self.client()?.assign(&list)
     }
 
-    /// What is there now, if anything.
-    pub(crate) fn ready(&self) -> Option<Event<T>> {
-        let client = self.client().ok()?;
-        client.stream().next().now_or_never().flatten().map(|came| self.heard(came))
+    /// What is there now, one event after the other.
+    pub(crate) fn ready(&self) -> impl Iterator<Item = Event<T>> {
+        // One stream for all of it: each registers with the consumer, and takes a lock to do so.
+        let mut stream = self.client().ok().map(StreamConsumer::stream);
+        std::iter::from_fn(move || {
+            let came = stream.as_mut()?.next().now_or_never().flatten()?;
+            Some(self.heard(came))
+        })
     }
 
     /// Waits for the next event.
@@ -131,7 +135,7 @@ pub(crate) fn consumer_config(settings: &KafkaSettings) -> ClientConfig {
         .set("fetch.min.bytes", "1")
         .set("fetch.wait.max.ms", "250")
         .set("fetch.error.backoff.ms", "50")
-        .set("fetch.queue.backoff.ms", "20")
+        .set("fetch.queue.backoff.ms", "1")
         .set("message.max.bytes", settings.max_message_bytes.to_string())
         .set("fetch.message.max.bytes", "1048576")
         .set("fetch.max.bytes", settings.max_message_bytes.max(4 << 20).to_string())

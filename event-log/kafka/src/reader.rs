@@ -115,9 +115,11 @@ impl KafkaReader {
     /// Takes what is there, until `records` holds about `max_bytes`; at least one.
     fn drain(&mut self, records: &mut Vec<Record>, max_bytes: usize) {
         let mut left = max_bytes.saturating_sub(bytes(records));
+        let consumer = Arc::clone(&self.consumer);
+        let mut ready = consumer.ready();
         // What follows a fault is not what follows the last record.
         while self.fault.is_none() && (left > 0 || records.is_empty()) {
-            let Some(event) = self.consumer.ready() else { break };
+            let Some(event) = ready.next() else { break };
             let before = records.len();
             self.note(event, records);
             left = left.saturating_sub(bytes(&records[before..]));

@@ -1,5 +1,6 @@
 //! A reader of the table, from its beginning: what was committed, and nothing else.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,7 +28,7 @@ pub(crate) struct Read {
 /// A reader of the table.
 pub(crate) struct KafkaTableReader {
     place: String,
-    consumer: Consumer<Read>,
+    consumer: Arc<Consumer<Read>>,
     next: Position,
     /// Behind the last record that was there when the reader was opened.
     end: Position,
@@ -48,6 +49,7 @@ impl KafkaTableReader {
             // The end of a topic that ends in a transaction's mark is told of only after a fetch that waited in vain.
             .set("fetch.wait.max.ms", "50");
         let consumer = Consumer::of(&config, Context::new(settings), settings.table_topic(), take)?;
+        let consumer = Arc::new(consumer);
         consumer.assign(next)?;
         Ok(Self { place, consumer, next, end, at_end: next >= end, fault: None })
     }
@@ -81,8 +83,10 @@ impl KafkaTableReader {
 
     fn drain(&mut self, records: &mut Vec<(Bytes, Option<Bytes>)>, max_bytes: usize) {
         let mut left = max_bytes.saturating_sub(bytes(records));
+        let consumer = Arc::clone(&self.consumer);
+        let mut ready = consumer.ready();
         while self.fault.is_none() && (left > 0 || records.is_empty()) {
-            let Some(event) = self.consumer.ready() else { break };
+            let Some(event) = ready.next() else { break };
             let before = records.len();
             self.note(event, records);
             left = left.saturating_sub(bytes(&records[before..]));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use headwater_schemas::{Effect, Entry, Hash, Head, Position, StreamId, Totals};
+use headwater_schemas::{Digest, Effect, Entry, Hash, Head, Position, StreamId, Totals};
 
 use super::view::genesis;
 use crate::{Applied, Tail, TailRead};
@@ -25,6 +25,7 @@ fn applied(revision: u64, before: usize, after: usize) -> Arc<Applied> {
         key: "k".parse().unwrap(),
         before: Some(entry(before)),
         after: Some(entry(after)),
+        digest: Digest::default(),
     };
     let head = Head { stream_id: StreamId([9; 16]), revision, hash: Hash::default(), at_ms: 0 };
     Arc::new(Applied {
