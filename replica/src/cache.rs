@@ -13,7 +13,7 @@ use crate::ancestry::Ancestry;
 use crate::rebase::fold;
 use crate::replica::Settings;
 
-/// How many files stay: the newest, and one before it for when that turns out bad.
+/// How many files stay: the last one written, and the newest beside it for when that turns out bad.
 const KEPT: usize = 2;
 /// A half-written file so old belongs to nobody: the process that wrote it was killed.
 const ABANDONED: Duration = Duration::from_secs(60 * 60);
@@ -29,11 +29,14 @@ pub(crate) enum Cached {
 }
 
 /// Leaves a state in the cache, where it is the last known good one of the next start, and says whether it is there.
-/// A disk that takes nothing costs the cache, not the state: it stays in memory.
+/// A disk that takes nothing costs the cache, not the state: it stays in memory. Blocks: it writes, and removes older ones.
 pub(crate) fn keep(mapped: Mapped, settings: &Settings) -> (Mapped, Cached) {
     let Some(dir) = &settings.cache_dir else { return (mapped, Cached::NoCache) };
     match mapped.persist(dir, settings.keep()) {
-        Ok(kept) => (kept, Cached::Yes),
+        Ok(kept) => {
+            prune(dir, kept.path(), settings);
+            (kept, Cached::Yes)
+        }
         Err(error) => {
             let dir = dir.display();
             let reason =
@@ -80,10 +83,10 @@ pub(crate) async fn replace(view: View, settings: &Settings, ancestry: Ancestry)
     }
 }
 
-/// Removes all but the newest files of this subscription, and what killed processes left half written.
-pub(crate) fn prune(settings: &Settings) {
-    let Some(dir) = &settings.cache_dir else { return };
-    for path in files(dir, settings).into_iter().skip(KEPT) {
+/// Removes all files of this subscription but `kept` and the newest beside it, and what killed processes left half written.
+fn prune(dir: &Path, kept: Option<&Path>, settings: &Settings) {
+    let others = files(dir, settings).into_iter().filter(|path| Some(path.as_path()) != kept);
+    for path in others.skip(KEPT - 1) {
         if let Err(error) = fs::remove_file(&path) {
             tracing::debug!(path = %path.display(), %error, "an old cache file stays");
         }
@@ -137,7 +140,7 @@ mod tests {
         File::create(&new).unwrap();
         let long_ago = SystemTime::now() - 2 * ABANDONED;
         File::create(&old).unwrap().set_modified(long_ago).unwrap();
-        prune(&Settings { cache_dir: Some(dir.path().to_owned()), ..Settings::default() });
+        prune(dir.path(), None, &Settings::default());
         assert!(!old.exists() && new.exists());
     }
 }

@@ -517,9 +517,11 @@ impl Core {
         let same_chain = base.head().stream_id == view.head().stream_id
             && base.head().revision <= view.revision();
         if same_chain {
-            *view = Arc::new(view.rebased(base, layers));
+            let old = std::mem::replace(view, Arc::new(view.rebased(base, layers)));
             let view = view.clone();
             self.swap(view);
+            // Unmapping a large base takes milliseconds, for which no commit is to wait.
+            tokio::task::spawn_blocking(move || drop(old));
         }
         self.keep_ancestry().await;
     }
@@ -543,7 +545,6 @@ impl Core {
         }
         self.tell_of_cache();
         self.keep_ancestry().await;
-        cache::prune(&self.settings);
         self.phase(Phase::Closed);
     }
 }

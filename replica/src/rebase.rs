@@ -141,7 +141,6 @@ impl Rebase {
         self.not_cached = match cached {
             Cached::Yes => {
                 self.cached_revision = Some(revision);
-                cache::prune(&self.settings);
                 None
             }
             Cached::NoCache => return,

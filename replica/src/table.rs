@@ -11,6 +11,7 @@ use headwater_schemas::{
     TableRow, Totals, decode_table_row, entry_digest,
 };
 
+use crate::cache::Cached;
 use crate::core::Core;
 use crate::replica::Settings;
 use crate::{Source, View, cache, is_record_of};
@@ -50,8 +51,11 @@ enum NoState {
 /// [`Later`] when the brokers are away: then no rung below can be reached either.
 pub(crate) async fn climb(core: &mut Core, log: &dyn Log, table: &dyn Table) -> Result<(), Later> {
     let error = match state(table, log, &core.settings).await {
-        Ok(view) => match core.reset(view, Source::Table).await {
-            Ok(()) => return Ok(()),
+        Ok((view, cached)) => match core.reset(view, Source::Table).await {
+            Ok(()) => {
+                core.cached(cached);
+                return Ok(());
+            }
             Err(error) => NoState::Rows(error.to_string()),
         },
         Err(error) => error,
@@ -67,7 +71,11 @@ pub(crate) async fn climb(core: &mut Core, log: &dyn Log, table: &dyn Table) -> 
     Ok(())
 }
 
-async fn state(table: &dyn Table, log: &dyn Log, settings: &Settings) -> Result<View, NoState> {
+async fn state(
+    table: &dyn Table,
+    log: &dyn Log,
+    settings: &Settings,
+) -> Result<(View, Cached), NoState> {
     let (fold, checkpoint) = read(table).await?;
     let led_to = commit_in_log(log, &checkpoint, &fold).await.map(|commit| commit.digest);
     if led_to.is_some_and(|digest| digest != checkpoint.digest) {
@@ -75,8 +83,8 @@ async fn state(table: &dyn Table, log: &dyn Log, settings: &Settings) -> Result<
     }
     let settings = settings.clone();
     let built = tokio::task::spawn_blocking(move || build(fold, &checkpoint, &settings)).await;
-    let mapped = built.map_err(|error| NoState::Rows(error.to_string()))??;
-    Ok(View::of_image(Arc::new(mapped)))
+    let (mapped, cached) = built.map_err(|error| NoState::Rows(error.to_string()))??;
+    Ok((View::of_image(Arc::new(mapped)), cached))
 }
 
 /// Reads up to a checkpoint that says what was read.
@@ -110,7 +118,11 @@ async fn commit_in_log(log: &dyn Log, at: &Checkpoint, table: &TableFold) -> Opt
     codec.decode(&record.bytes).ok()
 }
 
-fn build(fold: TableFold, checkpoint: &Checkpoint, settings: &Settings) -> Result<Mapped, NoState> {
+fn build(
+    fold: TableFold,
+    checkpoint: &Checkpoint,
+    settings: &Settings,
+) -> Result<(Mapped, Cached), NoState> {
     let entries = entries(fold)?;
     let totals = totals(&entries, checkpoint.revision);
     let image = |error: ImageError| NoState::Rows(error.to_string());
@@ -120,7 +132,7 @@ fn build(fold: TableFold, checkpoint: &Checkpoint, settings: &Settings) -> Resul
     }
     let (head, position) = (checkpoint.head(), checkpoint.position);
     let built = builder.finish(&head, &totals, position, settings.subscription()).map_err(image)?;
-    Ok(cache::keep(built, settings).0)
+    Ok(cache::keep(built, settings))
 }
 
 type Rows = BTreeMap<(Namespace, Key), Entry>;

@@ -80,6 +80,23 @@ async fn a_replica_begins_at_the_tables_checkpoint_with_the_beginning_of_the_log
 }
 
 #[tokio::test]
+async fn a_state_from_the_table_that_no_disk_takes_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let no_dir = dir.path().join("file");
+    std::fs::write(&no_dir, "in the way").unwrap();
+    let stream = stream_of(3).await;
+    let table = MemoryTable::new();
+    write_state(&table, &stream);
+    let settings = Settings { cache_dir: Some(no_dir), ..Settings::default() };
+    let running = climbing(&stream.log, &table, settings);
+    running.at(3).await;
+    let status = running.replica.status();
+    assert_eq!(status.source, Source::Table);
+    assert!(status.cache_error.is_some(), "{status:?}");
+    running.close().await;
+}
+
+#[tokio::test]
 async fn a_namespace_from_a_table_was_changed_no_earlier_than_in_truth() {
     let stream = stream_of(9).await;
     let table = MemoryTable::new();
