@@ -36,6 +36,10 @@ use crate::traces::Traces;
 /// How long blocking calls may take to return once a server has drained or a command has ended.
 const LINGER: Duration = Duration::from_secs(1);
 
+/// What one thread allocates another frees, commit after commit: the system's allocator makes them wait for each other.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
