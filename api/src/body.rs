@@ -8,25 +8,25 @@ use headwater_schemas::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
 
 use crate::value::{Value, ValueError, present};
 use crate::{Failure, Time};
 
 /// An entry: the current value of a key, or an older one.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EntryBody {
     /// The namespace of the key.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub namespace: Namespace,
     /// The key.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub key: Key,
     /// The media type of the value.
     pub content_type: String,
     /// JSON, or a string for UTF-8 `text/*`.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<serde_json::Value>)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     pub value: Option<Box<RawValue>>,
     /// The bytes of every other value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,7 +40,7 @@ pub struct EntryBody {
     /// The revision that last changed it.
     pub mod_revision: u64,
     /// The time of that commit.
-    #[schema(value_type = String, format = "date-time")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "date-time"))]
     pub updated_at: Time,
     /// Who made that commit.
     pub actor: String,
@@ -81,7 +81,8 @@ impl EntryBody {
 }
 
 /// What a change did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
     /// Set a value.
@@ -91,22 +92,23 @@ pub enum Op {
 }
 
 /// One change of a commit.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ChangeBody {
     /// What it did.
     pub op: Op,
     /// The namespace of the key.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub namespace: Namespace,
     /// The key.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub key: Key,
     /// The media type of a value that was put.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
     /// JSON, or a string for UTF-8 `text/*`.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<serde_json::Value>)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     pub value: Option<Box<RawValue>>,
     /// The bytes of every other value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,7 +118,7 @@ pub struct ChangeBody {
     pub version: Option<u64>,
     /// The entry before, null where the key was absent; only in a watch that asked for `values=both`.
     #[serde(default, deserialize_with = "told", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<EntryBody>)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<EntryBody>))]
     pub old: Option<Option<Box<EntryBody>>>,
 }
 
@@ -156,21 +158,22 @@ fn told<'de, D: serde::Deserializer<'de>>(
 }
 
 /// A commit.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CommitBody {
     /// Its number.
     pub revision: u64,
     /// BLAKE3 of its record.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub hash: Hash,
     /// The hash of the record before it.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub parent: Hash,
     /// The identity of the write.
-    #[schema(value_type = String, format = "uuid")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
     pub commit_id: CommitId,
     /// When it was made.
-    #[schema(value_type = String, format = "date-time")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "date-time"))]
     pub at: Time,
     /// Who made it.
     pub actor: String,
@@ -206,13 +209,14 @@ impl CommitBody {
 }
 
 /// One change of a [`ReceiptBody`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReceiptChange {
     /// The namespace of the key.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub namespace: Namespace,
     /// The key.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub key: Key,
     /// What was done.
     pub op: Op,
@@ -222,18 +226,19 @@ pub struct ReceiptChange {
 }
 
 /// What a write is answered with.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReceiptBody {
     /// The revision of the commit.
     pub revision: u64,
     /// BLAKE3 of its record.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub hash: Hash,
     /// The identity of the write; null when there was nothing to commit.
-    #[schema(value_type = Option<String>, format = "uuid")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "uuid"))]
     pub commit_id: Option<CommitId>,
     /// When it was made.
-    #[schema(value_type = String, format = "date-time")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "date-time"))]
     pub at: Time,
     /// What was done.
     pub changes: Vec<ReceiptChange>,
@@ -284,15 +289,16 @@ impl ReceiptBody {
 }
 
 /// A page of a namespace's entries.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ListBody {
     /// The namespace.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub namespace: Namespace,
     /// The revision all pages show.
     pub revision: u64,
     /// The chain hash there.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub hash: Hash,
     /// In byte order of keys.
     pub entries: Vec<EntryBody>,
@@ -301,10 +307,11 @@ pub struct ListBody {
 }
 
 /// What one namespace holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NamespaceBody {
     /// Its name.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub name: Namespace,
     /// How many entries.
     pub entries: u64,
@@ -313,7 +320,7 @@ pub struct NamespaceBody {
     /// The last revision that changed anything in it.
     pub mod_revision: u64,
     /// The digest of its entries.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub digest: Digest,
 }
 
@@ -326,7 +333,8 @@ impl NamespaceBody {
 }
 
 /// A page of namespaces.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NamespacesBody {
     /// The revision all pages show.
     pub revision: u64,
@@ -337,7 +345,8 @@ pub struct NamespacesBody {
 }
 
 /// A page of commits.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CommitsBody {
     /// Whole commits.
     pub commits: Vec<CommitBody>,
@@ -346,7 +355,8 @@ pub struct CommitsBody {
 }
 
 /// How a key would change or did change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ChangeKind {
     /// It was absent.
@@ -358,13 +368,14 @@ pub enum ChangeKind {
 }
 
 /// One change of a dry run.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PreviewBody {
     /// The namespace of the key.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub namespace: Namespace,
     /// The key.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub key: Key,
     /// What would become of it.
     pub kind: ChangeKind,
@@ -375,7 +386,8 @@ pub struct PreviewBody {
 }
 
 /// What a dry run is answered with.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DryRunBody {
     /// Whether the commit would be accepted.
     pub would_succeed: bool,

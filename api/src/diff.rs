@@ -2,15 +2,15 @@
 
 use headwater_schemas::Key;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::{ChangeKind, EntryBody};
 
 /// A key whose entries in two states differ.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DifferenceBody {
     /// The key.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub key: Key,
     /// What became of it from the one state to the other.
     pub kind: ChangeKind,
@@ -33,7 +33,8 @@ impl DifferenceBody {
 }
 
 /// A page of what two states differ in.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DiffBody {
     /// The revision of the old state.
     pub from: u64,

@@ -3,11 +3,10 @@
 use headwater_schemas::{Key, Namespace};
 
 /// What a failed precondition expected.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(try_from = "ExpectedWire", into = "ExpectedWire")]
-#[schema(as = Expected)]
+#[cfg_attr(feature = "openapi", schema(as = Expected))]
 pub enum Expected {
     /// The key was last changed by this revision; 0 = absent.
     Revision(u64),
@@ -33,9 +32,10 @@ impl Expected {
 }
 
 /// [`Expected`] as it stands on the wire: exactly one of the fields.
-#[derive(Default, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[derive(Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default, deny_unknown_fields)]
-#[schema(as = Expected)]
+#[cfg_attr(feature = "openapi", schema(as = Expected))]
 struct ExpectedWire {
     #[serde(skip_serializing_if = "Option::is_none")]
     revision: Option<u64>,
@@ -73,18 +73,19 @@ impl TryFrom<ExpectedWire> for Expected {
 }
 
 /// One precondition of a change set that does not hold.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Failure {
     /// The index in `changes`; null for one of `expects`.
     pub index: Option<usize>,
     /// The namespace of the key.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub namespace: Namespace,
     /// The key.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub key: Key,
     /// What was expected.
-    #[schema(value_type = ExpectedWire)]
+    #[cfg_attr(feature = "openapi", schema(value_type = ExpectedWire))]
     pub expected: Expected,
     /// What is: the revision that last changed the key; 0 = absent.
     pub current_revision: u64,

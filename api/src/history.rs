@@ -3,25 +3,25 @@
 use headwater_schemas::CommitId;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use utoipa::ToSchema;
 
 use crate::value::{Value, ValueError, present};
 use crate::{Op, Time};
 
 /// What one commit made of a key.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VersionBody {
     /// The revision of the commit.
     pub revision: u64,
     /// When it was made.
-    #[schema(value_type = String, format = "date-time")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "date-time"))]
     pub at: Time,
     /// Who made it.
     pub actor: String,
     /// Why.
     pub reason: Option<String>,
     /// The identity of the write.
-    #[schema(value_type = String, format = "uuid")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "uuid"))]
     pub commit_id: CommitId,
     /// What it did.
     pub op: Op,
@@ -30,7 +30,7 @@ pub struct VersionBody {
     pub content_type: Option<String>,
     /// JSON, or a string for UTF-8 `text/*`.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<serde_json::Value>)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     pub value: Option<Box<RawValue>>,
     /// The bytes of every other value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,7 +53,8 @@ impl VersionBody {
 }
 
 /// A page of the versions of a key.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HistoryBody {
     /// Newest first, deletions among them.
     pub versions: Vec<VersionBody>,

@@ -5,6 +5,8 @@
 //! ```
 //!
 //! Everything here is pure: no I/O, no clock, no async.
+//!
+//! The feature `openapi` describes the bodies as OpenAPI schemas, for servers; nothing else needs it.
 
 mod at;
 mod body;
@@ -19,6 +21,7 @@ mod history;
 mod manifest;
 mod media;
 mod object;
+#[cfg(feature = "openapi")]
 mod openapi;
 pub mod paths;
 mod place;
@@ -29,7 +32,6 @@ mod rollback;
 mod sse;
 mod status;
 mod tags;
-mod time;
 pub mod trace;
 mod value;
 mod watch;
@@ -45,6 +47,7 @@ pub use diff::{DiffBody, DifferenceBody};
 pub use duration::{DurationError, MAX_DURATION, format_duration, parse_duration};
 pub use expected::{Expected, Failure};
 pub use frame::{Frame, FrameDecoder, FrameError, MAX_FRAME_BYTES};
+pub use headwater_schemas::{Time, TimeError};
 pub use history::{HistoryBody, VersionBody};
 pub use manifest::{Lineage, ManifestBlock, ManifestBody};
 pub use media::{
@@ -52,6 +55,7 @@ pub use media::{
     is_text,
 };
 pub use object::Object;
+#[cfg(feature = "openapi")]
 pub use openapi::Components;
 pub use place::{CommitsPlace, DiffPlace, VersionsPlace, key_place, list_scope};
 pub use problem::Problem;
@@ -65,6 +69,5 @@ pub use rollback::{Keys, ProposedRollback, ROLLBACK_TO, RollbackRequest};
 pub use sse::{Event, EventDecoder, EventError};
 pub use status::{AlarmBody, LogBody, StatusBody};
 pub use tags::{EntityTag, EntityTags, TagError, etag};
-pub use time::{Time, TimeError};
 pub use value::{JsonError, Value, ValueError, check_json};
 pub use watch::{HeartbeatBody, PollBody, Values};

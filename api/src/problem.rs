@@ -11,7 +11,8 @@ use crate::{Code, Failure};
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// An error as the API tells it.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// A URI of the code.
     #[serde(rename = "type")]
@@ -26,11 +27,11 @@ pub struct Problem {
     pub code: Code,
     /// The fields of this code.
     #[serde(flatten)]
-    #[schema(value_type = std::collections::HashMap<String, serde_json::Value>)]
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::HashMap<String, serde_json::Value>))]
     pub fields: Map<String, Value>,
     /// How long to wait: the header `Retry-After`.
     #[serde(skip)]
-    #[schema(ignore)]
+    #[cfg_attr(feature = "openapi", schema(ignore))]
     pub retry_after: Option<Duration>,
 }
 

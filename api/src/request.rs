@@ -21,7 +21,8 @@ const MAX_ATTRIBUTE_NAME_BYTES: usize = 64;
 const MAX_ATTRIBUTE_BYTES: usize = 1_024;
 
 /// The body of `POST /v1/commits`.
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CommitRequest {
     /// 1 to 1,000 changes; a key appears once.
@@ -49,7 +50,8 @@ pub struct CommitRequest {
 }
 
 /// One change of a [`CommitRequest`]: `put` or `delete: true`.
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ChangeRequest {
     /// The namespace of the key.
@@ -76,7 +78,8 @@ pub struct ChangeRequest {
 }
 
 /// A value to set: `value` or `value_base64`.
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PutRequest {
     /// The media type; `application/json` when absent.
@@ -84,7 +87,7 @@ pub struct PutRequest {
     pub content_type: Option<String>,
     /// JSON for JSON types, a string for `text/*`. Null is a value, too.
     #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<serde_json::Value>)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<serde_json::Value>))]
     pub value: Option<Box<RawValue>>,
     /// The bytes, for every type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,7 +95,8 @@ pub struct PutRequest {
 }
 
 /// A precondition: exactly one of the three.
-#[derive(Debug, Clone, Copy, Default, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ExpectRequest {
     /// The key was last changed by this revision.
@@ -107,7 +111,8 @@ pub struct ExpectRequest {
 }
 
 /// A precondition on a key that is not written.
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct GuardRequest {
     /// The namespace of the key.

@@ -8,7 +8,8 @@ use crate::{Problem, actor_from, reason_from};
 pub const ROLLBACK_TO: &str = "rollback_to";
 
 /// The body of `POST /v1/rollback`. With neither `key` nor `prefix` it is about the whole namespace.
-#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RollbackRequest {
     /// Where.

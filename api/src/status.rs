@@ -2,25 +2,25 @@
 
 use headwater_schemas::{Digest, Hash, StreamId};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::Time;
 
 /// What a server says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StatusBody {
     /// The name of the stream.
     pub stream: String,
     /// Its id.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub stream_id: StreamId,
     /// The revision this server has applied.
     pub revision: u64,
     /// The chain hash there.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub hash: Hash,
     /// The digest of the state.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub digest: Digest,
     /// How many entries the state has.
     pub entries: u64,
@@ -33,12 +33,12 @@ pub struct StatusBody {
     /// The version of the program.
     pub version: String,
     /// When the process started.
-    #[schema(value_type = String, format = "date-time")]
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = "date-time"))]
     pub started_at: Time,
     /// How many revisions behind the head it knows of.
     pub lag_revisions: u64,
     /// The time of the last commit; null before the first.
-    #[schema(value_type = Option<String>, format = "date-time")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "date-time"))]
     pub last_commit_at: Option<Time>,
     /// What it is at: `starting`, `catching_up`, `live`, `stale` (its log is out of reach), `read_only` (see the
     /// alarm), `closed`.
@@ -49,7 +49,8 @@ pub struct StatusBody {
 }
 
 /// What needs a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AlarmBody {
     /// `not_on_this_log`, `undecodable`, `divergence`, `log_damaged`, `wrong_source`.
     pub kind: String,
@@ -58,7 +59,8 @@ pub struct AlarmBody {
 }
 
 /// The log a server reads.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LogBody {
     /// `memory`, `embedded` or `kafka`.
     pub kind: String,

@@ -4,12 +4,12 @@ use std::fmt;
 
 use headwater_schemas::{Digest, Hash};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 use crate::CommitBody;
 
 /// What the changes of a watch carry of their values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Values {
     /// The value that was put.
@@ -42,21 +42,23 @@ impl fmt::Display for Values {
 }
 
 /// The data of a heartbeat: the server's head. Its id says how far this watcher is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HeartbeatBody {
     /// The revision of the head.
     pub revision: u64,
     /// The chain hash of the head.
-    #[schema(value_type = String)]
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub hash: Hash,
     /// The digest of the namespaces asked for, or of the whole state; absent with `prefix` or `key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
     pub digest: Option<Digest>,
 }
 
 /// What a long poll is answered with.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PollBody {
     /// The commits are complete up to this revision: the next poll's `after`.
     pub revision: u64,

@@ -30,6 +30,18 @@
 //!                         │                                  │                            │
 //!                         └── last known good on disk        └── get, view()              └── load(), Reader
 //! ```
+//!
+//! # Features
+//!
+//! None is on by default: relays over HTTP and TLS, images, folders and the cache are always there. A build from
+//! nothing takes about two minutes of one core.
+//!
+//! | Feature | Gives | Costs |
+//! |---|---|---|
+//! | `kafka` | a stream followed on Kafka itself rather than through a relay | librdkafka, built from C |
+//! | `s3` | images from a bucket that speaks S3 | `object_store` |
+//! | `log-filter` | a service's own log filter, bound to a key | `tracing-subscriber` |
+//! | `figment`, `config` | many keys as one settings struct, by the crate of that name | that crate |
 
 mod bind;
 mod builder;

@@ -18,6 +18,7 @@ mod state;
 mod succession;
 mod table;
 mod table_fold;
+mod time;
 mod vet;
 
 pub use avro::{
@@ -43,3 +44,4 @@ pub use table::{
     encode_checkpoint, encode_table_entry, same_schema, table_fingerprint, table_key, table_schema,
 };
 pub use table_fold::{TableFold, TableHeld};
+pub use time::{Time, TimeError};
