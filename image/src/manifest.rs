@@ -288,21 +288,18 @@ impl Manifest {
 
 /// Times as API.md wants them: RFC 3339, UTC, milliseconds.
 mod rfc3339 {
-    use headwater_schemas::Time;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
+    use jiff::Timestamp;
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer, ser};
 
     pub(super) fn serialize<S: Serializer>(at_ms: &i64, to: S) -> Result<S::Ok, S::Error> {
-        let time = Time(*at_ms);
-        if !(Time::MIN..=Time::MAX).contains(&time) {
-            return Err(ser::Error::custom(format!(
-                "{at_ms} ms is no time of the years 0 to 9999"
-            )));
-        }
-        time.serialize(to)
+        let at = Timestamp::from_millisecond(*at_ms).map_err(ser::Error::custom)?;
+        to.collect_str(&format_args!("{at:.3}"))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
-        Time::deserialize(from).map(|time| time.0)
+        let text = String::deserialize(from)?;
+        Ok(text.parse::<Timestamp>().map_err(D::Error::custom)?.as_millisecond())
     }
 }
 

@@ -34,8 +34,9 @@ pub struct RecordReader {
     /// The hash of the record before `next`, if it was read: a stream begins behind it.
     before: Option<Hash>,
     stream: Option<FrameStream>,
-    /// The server streams what comes after this revision, as far as we know; what comes before is asked for one by one.
-    streams_after: u64,
+    /// The server streams what comes after this revision, as far as we know; what comes before is asked for one by one. None
+    /// where it does not stream.
+    streams_after: Option<u64>,
     /// What the current read has taken so far: the next one goes on with it if this one is cancelled.
     taken: Vec<Record>,
 }
@@ -52,7 +53,7 @@ impl RecordReader {
             end: 0,
             before: None,
             stream: None,
-            streams_after: 0,
+            streams_after: Some(0),
             taken: Vec::new(),
         }
     }
@@ -115,8 +116,8 @@ impl RecordReader {
             };
             // Too slow for the server's tail, or the server went away: requests say which. A stream that gives nothing
             // at all (something in between may hold it back) is not tried again.
-            let again = if self.taken.is_empty() { u64::MAX } else { next };
-            self.streams_after = ended.as_ref().and_then(oldest).unwrap_or(again);
+            let again = (!self.taken.is_empty()).then_some(next);
+            self.streams_after = ended.as_ref().and_then(oldest).or(again);
             self.stream = None;
             break;
         }
@@ -125,31 +126,32 @@ impl RecordReader {
 
     /// A stream behind what was read, where the server gives one.
     async fn open(&mut self) -> Option<FrameStream> {
-        let after = self.next.checked_sub(1).filter(|after| *after >= self.streams_after)?;
+        let from = self.streams_after?;
+        let after = self.next.checked_sub(1).filter(|after| *after >= from)?;
         match self.client.stream(after, self.before?, None).await {
             Ok(stream) => Some(stream),
             Err(ClientError::Problem(problem)) => {
                 // A server that does not stream is asked record by record.
-                self.streams_after = oldest(&problem).unwrap_or(u64::MAX);
+                self.streams_after = oldest(&problem);
                 None
             }
             Err(_) => None,
         }
     }
 
-    /// The first record that a stream may begin with, as far as we know.
-    fn streams_from(&self) -> u64 {
-        match self.before {
-            // Of the record before it the hash must be known.
-            None => self.next.saturating_add(1),
-            Some(_) if self.streams_after < self.next => u64::MAX,
-            Some(_) => self.streams_after.saturating_add(1),
+    /// Where the records that are asked for one by one end: at the first that a stream may begin with, as far as we know.
+    fn singly_upto(&self) -> u64 {
+        let most = self.end.min(self.next.saturating_add(MOST));
+        match (self.before, self.streams_after) {
+            // Of the record before a stream the hash must be known.
+            (None, Some(_)) => most.min(self.next.saturating_add(1)),
+            (Some(_), Some(after)) if after >= self.next => most.min(after.saturating_add(1)),
+            _ => most,
         }
     }
 
     async fn singly(&self, max_bytes: usize) -> Result<Vec<Record>, ReadError> {
-        let upto = self.end.min(self.next.saturating_add(MOST)).min(self.streams_from());
-        let mut asked = futures::stream::iter(self.next..upto)
+        let mut asked = futures::stream::iter(self.next..self.singly_upto())
             .map(|revision| self.record(revision))
             .buffered(AT_ONCE);
         let (mut records, mut bytes) = (Vec::new(), 0);
@@ -176,7 +178,7 @@ impl RecordReader {
             // When it was appended is not told: from the beginning nothing is missed.
             Seek::BeforeTime(_) => 0,
         };
-        (self.before, self.stream, self.streams_after) = (None, None, 0);
+        (self.before, self.stream, self.streams_after) = (None, None, Some(0));
         self.taken.clear();
         Ok(Position(self.next))
     }

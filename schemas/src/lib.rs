@@ -18,7 +18,6 @@ mod state;
 mod succession;
 mod table;
 mod table_fold;
-mod time;
 mod vet;
 
 pub use avro::{
@@ -44,4 +43,3 @@ pub use table::{
     encode_checkpoint, encode_table_entry, same_schema, table_fingerprint, table_key, table_schema,
 };
 pub use table_fold::{TableFold, TableHeld};
-pub use time::{Time, TimeError};

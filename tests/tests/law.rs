@@ -141,9 +141,6 @@ const NEVER_REACHES: &[(&str, &str, &[&str])] = &[
             "aws-lc-sys",
             "openssl-sys",
             "h2",
-            // `cargo update -p idna_adapter --precise 1.1.0` takes the smaller tables for names of hosts again.
-            "icu_normalizer",
-            "jiff",
             "signal-hook-registry",
             "tracing-attributes",
             "utoipa",
