@@ -37,6 +37,7 @@ impl<T: Send + Sync + 'static> Handle<T> {
 
     /// The value now: a few nanoseconds, never blocks. The guard keeps showing this one value while the handle
     /// moves on; it may be sent to other threads and held across awaits.
+    #[inline]
     pub fn load(&self) -> Guard<T> {
         Guard(self.slot.current().load())
     }
@@ -157,6 +158,7 @@ impl<T> Guard<T> {
 impl<T> Deref for Guard<T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         &self.0.value
     }
@@ -185,6 +187,7 @@ impl<T> Clone for Watched<T> {
 impl<T> Deref for Watched<T> {
     type Target = ArcSwap<Value<T>>;
 
+    #[inline]
     fn deref(&self) -> &ArcSwap<Value<T>> {
         self.0.slot.current()
     }
@@ -198,11 +201,13 @@ impl<T> Clone for Reader<T> {
 
 impl<T> Reader<T> {
     /// The value now. An old value stays alive until the next call.
+    #[inline]
     pub fn load(&mut self) -> &T {
         &self.cache.load().value
     }
 
     /// The value now, with its provenance.
+    #[inline]
     pub fn load_value(&mut self) -> &Value<T> {
         self.cache.load()
     }

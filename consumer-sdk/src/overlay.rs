@@ -37,6 +37,12 @@ impl Overlay {
         &self.0[layer]
     }
 
+    /// The winning entry of a key.
+    #[inline]
+    pub(crate) fn get<'a>(&self, view: &'a View, key: &str) -> Option<EntryRef<'a>> {
+        view.get_over(&self.0, key)
+    }
+
     /// The winning entry of a key and the layer it stands in.
     pub(crate) fn find<'a>(&self, view: &'a View, key: &str) -> Option<(usize, EntryRef<'a>)> {
         view.find(&self.0, key)

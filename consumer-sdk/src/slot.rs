@@ -272,6 +272,7 @@ impl<T: Send + Sync + 'static> AnySlot for Slot<T> {
 }
 
 impl<T> Slot<T> {
+    #[inline]
     pub(crate) fn current(&self) -> &ArcSwap<Value<T>> {
         &self.current
     }

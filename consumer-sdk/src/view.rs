@@ -67,8 +67,9 @@ impl View {
     }
 
     /// The bytes of a key with all that is known of them; none when it is absent.
+    #[inline]
     pub fn get_raw(&self, key: &str) -> Option<EntryRef<'_>> {
-        self.find(key).map(|(_, entry)| entry)
+        self.overlay.get(self.shown(key)?, key)
     }
 
     /// The namespace whose value of a key wins; none when the key is absent.
@@ -100,10 +101,15 @@ impl View {
     }
 
     fn find(&self, key: &str) -> Option<(&Namespace, EntryRef<'_>)> {
-        let in_scope = key.starts_with(self.scope());
-        let state = self.state.as_deref().filter(|_| in_scope)?;
-        let (layer, entry) = self.overlay.find(state, key)?;
+        let (layer, entry) = self.overlay.find(self.shown(key)?, key)?;
         Some((self.overlay.layer(layer), entry))
+    }
+
+    /// The state, if the view shows such a key.
+    #[inline]
+    fn shown(&self, key: &str) -> Option<&headwater_replica::View> {
+        let in_scope = self.scope.as_deref().is_none_or(|scope| key.starts_with(scope));
+        self.state.as_deref().filter(|_| in_scope)
     }
 
     /// Every key and its winning entry, in byte order of keys.

@@ -14,7 +14,7 @@ const MARKS: (usize, usize) = (1 << 12, 1 << 19);
 /// Marks for each key of the upper layers, as long as there is room: one key in four meets another's mark.
 const MARKS_PER_KEY: usize = 4;
 /// A mark has so many bits.
-const MOST_LAYERS: usize = 8;
+pub(crate) const MOST_LAYERS: usize = 8;
 
 /// For each key, by its hash, a bit for each layer over the lowest that may hold it. Bits are only ever set, so views share
 /// them: one that a newer view set costs an older one a look, never an answer.
@@ -60,19 +60,23 @@ impl Layers {
     }
 
     fn set(&self, layer: usize, key: &str) {
-        self.slot(key).fetch_or(1 << layer, Ordering::Relaxed);
+        // Its hash in the lowest layer, which whoever reads the key needs in any case.
+        let hash = self.namespaces.first().map_or(0, |name| Mapped::hash(name.as_str(), key));
+        self.slot(hash).fetch_or(1 << layer, Ordering::Relaxed);
     }
 
+    #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "only the low bits are wanted")]
-    fn slot(&self, key: &str) -> &AtomicU8 {
+    fn slot(&self, hash: u64) -> &AtomicU8 {
         // A power of two.
-        &self.marks[Mapped::hash("", key) as usize & (self.marks.len() - 1)]
+        &self.marks[hash as usize & (self.marks.len() - 1)]
     }
 
-    /// A bit for each layer that may hold a key; all, where these are other layers.
-    pub(crate) fn may_hold(&self, namespaces: &Arc<[Namespace]>, key: &str) -> u8 {
+    /// A bit for each layer that may hold a key, whose hash in the lowest layer is given; all, where these are other layers.
+    #[inline]
+    pub(crate) fn may_hold(&self, namespaces: &Arc<[Namespace]>, lowest: u64) -> u8 {
         if Arc::ptr_eq(&self.namespaces, namespaces) {
-            self.slot(key).load(Ordering::Relaxed)
+            self.slot(lowest).load(Ordering::Relaxed)
         } else {
             u8::MAX
         }

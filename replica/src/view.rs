@@ -11,7 +11,7 @@ use headwater_schemas::{
 };
 
 use crate::delta::{Changed, Delta};
-use crate::layers::Layers;
+use crate::layers::{Layers, MOST_LAYERS};
 
 /// One immutable state: a mapped image and what changed since. Cheap to clone and to derive from.
 #[derive(Debug, Clone)]
@@ -55,8 +55,13 @@ impl View {
         let mut delta = self.delta.clone();
         for effect in &folded.effects {
             let hash = Mapped::hash(effect.namespace.as_str(), effect.key.as_str());
-            let changed = Changed { revision: folded.head.revision, entry: effect.after.clone() };
-            delta.insert(hash, &effect.namespace, &effect.key, changed);
+            let changed = Changed {
+                namespace: effect.namespace.clone(),
+                key: effect.key.clone(),
+                revision: folded.head.revision,
+                entry: effect.after.clone(),
+            };
+            delta.insert(hash, changed);
             // Before anybody sees the key.
             if let Some(layers) = &self.layers {
                 layers.mark(effect.namespace.as_str(), effect.key.as_str());
@@ -83,9 +88,11 @@ impl View {
     /// that view.
     #[must_use]
     pub(crate) fn rebased(&self, base: Arc<Mapped>, layers: Option<Layers>) -> Self {
-        let delta = self.delta.after(base.head().revision, Mapped::hash);
+        let delta = self.delta.after(base.head().revision);
         if let Some(layers) = &layers {
-            delta.each(|namespace, key| layers.mark(namespace, key));
+            for changed in delta.each() {
+                layers.mark(changed.namespace.as_str(), changed.key.as_str());
+            }
         }
         Self { delta, base: Some(base), layers: layers.map(Arc::new), ..self.clone() }
     }
@@ -170,26 +177,70 @@ impl View {
     }
 
     /// The entry of one key.
+    #[inline]
     pub fn get(&self, namespace: &str, key: &str) -> Option<EntryRef<'_>> {
-        let hash = Mapped::hash(namespace, key);
+        self.get_hashed(Mapped::hash(namespace, key), namespace, key)
+    }
+
+    #[inline]
+    fn get_hashed(&self, hash: u64, namespace: &str, key: &str) -> Option<EntryRef<'_>> {
         match self.delta.get(hash, namespace, key) {
             Some(changed) => changed.entry.as_ref().map(Entry::as_ref),
             None => self.base.as_ref()?.get_hashed(hash, namespace, key),
         }
     }
 
-    /// The entry of a key in the last of `namespaces` that holds it, and which of them that is. Where these are the
-    /// replica's own [`crate::Settings::layers`], it costs about what [`View::get`] does.
+    /// The entry of a key in the last of `namespaces` that holds it. Where these are the replica's own
+    /// [`crate::Settings::layers`], it costs about what [`View::get`] does.
+    #[inline]
+    pub fn get_over(&self, namespaces: &Arc<[Namespace]>, key: &str) -> Option<EntryRef<'_>> {
+        let lowest = namespaces.first()?.as_str();
+        let hash = Mapped::hash(lowest, key);
+        match self.find_above(namespaces, hash, key) {
+            Some((_, entry)) => Some(entry),
+            None => self.get_hashed(hash, lowest, key),
+        }
+    }
+
+    /// As [`View::get_over`], and which of the namespaces it is, at the price of a copy.
+    #[inline]
     pub fn find(&self, namespaces: &Arc<[Namespace]>, key: &str) -> Option<(usize, EntryRef<'_>)> {
-        let layers = self.layers.as_ref();
-        let may_hold = layers.map_or(u8::MAX, |layers| layers.may_hold(namespaces, key));
-        let asked = |layer: usize| {
-            let bit = u32::try_from(layer).ok().and_then(|layer| 1_u8.checked_shl(layer));
-            layer == 0 || bit.is_none_or(|bit| may_hold & bit != 0)
-        };
-        let found = namespaces.iter().enumerate().rev().filter(|(layer, _)| asked(*layer));
-        let mut found = found.map(|(layer, name)| (layer, self.get(name.as_str(), key)));
-        found.find_map(|(layer, entry)| Some((layer, entry?)))
+        let lowest = namespaces.first()?.as_str();
+        let hash = Mapped::hash(lowest, key);
+        match self.find_above(namespaces, hash, key) {
+            Some(found) => Some(found),
+            None => Some((0, self.get_hashed(hash, lowest, key)?)),
+        }
+    }
+
+    /// The same in the layers above the lowest, where the key has this hash.
+    #[inline]
+    fn find_above(
+        &self,
+        namespaces: &Arc<[Namespace]>,
+        lowest: u64,
+        key: &str,
+    ) -> Option<(usize, EntryRef<'_>)> {
+        if namespaces.len() == 1 {
+            return None;
+        }
+        match self.layers.as_ref().map(|layers| layers.may_hold(namespaces, lowest)) {
+            Some(0) => None,
+            may_hold => self.find_marked(may_hold.unwrap_or(u8::MAX), namespaces, key),
+        }
+    }
+
+    /// The same in those that `may_hold` has a bit for.
+    fn find_marked(
+        &self,
+        may_hold: u8,
+        namespaces: &[Namespace],
+        key: &str,
+    ) -> Option<(usize, EntryRef<'_>)> {
+        let upper = namespaces.iter().enumerate().skip(1).rev();
+        let mut asked =
+            upper.filter(|(layer, _)| *layer >= MOST_LAYERS || may_hold & (1 << layer) != 0);
+        asked.find_map(|(layer, name)| Some((layer, self.get(name.as_str(), key)?)))
     }
 
     /// The entries of one namespace whose keys begin with `prefix` and, if given, come after `after`, in byte order.

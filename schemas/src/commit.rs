@@ -178,6 +178,7 @@ pub struct Entry {
 
 impl Entry {
     /// The entry, borrowed.
+    #[inline]
     pub fn as_ref(&self) -> EntryRef<'_> {
         EntryRef {
             content_type: &self.content_type,

@@ -73,6 +73,7 @@ impl Namespace {
     }
 
     /// The name as text.
+    #[inline]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -110,6 +111,7 @@ impl Key {
     }
 
     /// The key as text.
+    #[inline]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -142,6 +144,7 @@ impl StreamName {
     }
 
     /// The name as text.
+    #[inline]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -160,6 +163,7 @@ macro_rules! name_traits {
             }
         }
         impl Borrow<str> for $name {
+            #[inline]
             fn borrow(&self) -> &str {
                 &self.0
             }

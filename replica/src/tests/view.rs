@@ -100,6 +100,7 @@ fn assert_layered(view: &View, state: &State, namespaces: &Arc<[Namespace]>) {
         let model = model.filter_map(|(at, ns)| Some((at, state.get(ns, &key)?.as_ref()))).next();
         assert_eq!(view.find(namespaces, key.as_str()), model);
         assert_eq!(view.find(&others, key.as_str()), model);
+        assert_eq!(view.get_over(namespaces, key.as_str()), model.map(|(_, entry)| entry));
     }
 }
 
