@@ -21,7 +21,7 @@ const LOOK_EVERY: usize = 100;
 pub(crate) fn measure(report: &mut Report, keys: usize, rounds: usize) -> Result<()> {
     let cache = tempfile::tempdir()?;
     let mut stream = Stream::of(keys)?;
-    let hw = stream.builder().cache_dir(cache.path()).connect_blocking()?;
+    let hw = stream.client_of_image(cache.path())?;
     let handle: headwater::Handle<serde_json::Value> = hw.namespace(GLOBAL)?.handle(&key(0))?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let mut shares = [(0.5, Vec::new()), (0.99, Vec::new()), (0.999, Vec::new())];

@@ -126,7 +126,8 @@ pub(crate) fn measure(report: &mut Report, keys: usize, rounds: usize) -> Result
 /// The SDK: one view kept for many reads, a view for each read, and through three layers.
 fn headwater(report: &mut Report, keys: usize, rounds: usize, asked: &Asked) -> Result<()> {
     let mut stream = Stream::of(keys)?;
-    let hw = stream.builder().connect_blocking()?;
+    let cache = tempfile::tempdir()?;
+    let hw = stream.client_of_image(cache.path())?;
     let one = hw.namespace(GLOBAL)?;
     let mut failed = None;
     let mut update = |number: usize| {

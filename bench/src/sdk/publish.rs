@@ -18,7 +18,8 @@ const UPDATES: usize = 20_000;
 
 pub(crate) fn measure(report: &mut Report, keys: usize, rounds: usize) -> Result<()> {
     let mut stream = Stream::of(keys)?;
-    let hw = stream.builder().connect_blocking()?;
+    let cache = tempfile::tempdir()?;
+    let hw = stream.client_of_image(cache.path())?;
     let handle: headwater::Handle<serde_json::Value> = hw.handle(&key(0))?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let cell = Arc::new(ArcSwap::from_pointee(

@@ -1,6 +1,7 @@
 //! A stream in memory, so that nothing but the SDK is measured.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,6 +142,13 @@ impl Stream {
             image.push(namespace.as_str(), key.as_str(), entry.as_ref())?;
         }
         Ok(image.finish(self.state.head(), self.state.totals(), Position(1), None)?)
+    }
+
+    /// A client that begins with an image in its cache, as a service does at every start but the first.
+    pub(crate) fn client_of_image(&self, cache: &Path) -> Result<Client> {
+        let first = self.builder().cache_dir(cache).connect_blocking()?;
+        self.runtime.block_on(first.close());
+        Ok(self.builder().cache_dir(cache).connect_blocking()?)
     }
 
     pub(crate) fn builder(&self) -> headwater::Builder {
