@@ -7,7 +7,7 @@ use headwater_api::{ChangeKind, Expected, Failure, Keys, Op, ProposedOp};
 use headwater_log::{FaultPlan, Faulty};
 use headwater_publisher::{Kind, Refusal, Rollback, Settings, Write, Written};
 use headwater_replica::History;
-use headwater_schemas::{Key, State};
+use headwater_schemas::State;
 use proptest::prelude::*;
 
 use crate::chain::{audit, states};
@@ -376,25 +376,61 @@ async fn far_too_many_are_counted_by_history_and_not_kept() {
     assert_eq!(publisher.receipt(rollback("", 36)).await.unwrap().changes.len(), 4);
 }
 
-/// One step of a random history.
+/// Where random histories are written. A rollback is of one of them.
+const NAMESPACES: [&str; 2] = ["app", "beside"];
+
+/// What random histories put: the same bytes as several media types, too.
+const VALUES: [(&str, &[u8]); 6] = [
+    ("text/plain", b"1"),
+    ("text/plain", b"two"),
+    ("application/json", b"1"),
+    ("application/json", br#"{"two": 2}"#),
+    ("application/octet-stream", b"1"),
+    ("application/octet-stream", &[0, 0xFF]),
+];
+
+/// One step of a random history, in a namespace.
 #[derive(Debug, Clone)]
 enum Step {
-    Put(u8, u8),
+    Put(u8, (&'static str, &'static [u8])),
     Delete(u8),
     /// A prefix or key, and how far back of what there is.
     Rollback(bool, u8, u16),
 }
 
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        4 => (0..6u8, 0..3u8).prop_map(|(key, value)| Step::Put(key, value)),
-        2 => (0..6u8).prop_map(Step::Delete),
-        2 => (any::<bool>(), 0..6u8, any::<u16>()).prop_map(|(one, key, back)| Step::Rollback(one, key, back)),
-    ]
+/// Few keys: most are deleted and put again.
+fn step() -> impl Strategy<Value = (&'static str, Step)> {
+    let value = prop::sample::select(VALUES.to_vec());
+    let step = prop_oneof![
+        4 => (0..4u8, value).prop_map(|(key, value)| Step::Put(key, value)),
+        2 => (0..4u8).prop_map(Step::Delete),
+        2 => (any::<bool>(), 0..4u8, any::<u16>()).prop_map(|(one, key, back)| Step::Rollback(one, key, back)),
+    ];
+    (prop::sample::select(NAMESPACES.to_vec()), step)
 }
 
 fn key(key: u8) -> String {
     format!("{}/{}", if key < 3 { "a" } else { "b" }, key)
+}
+
+/// The same write in another namespace.
+fn within(namespace: &str, mut write: Write) -> Write {
+    for change in &mut write.proposal.changes {
+        change.namespace = namespace.parse().unwrap();
+    }
+    if let Some(rollback) = &mut write.rollback {
+        rollback.namespace = namespace.parse().unwrap();
+    }
+    write
+}
+
+/// Media types and bytes of every namespace, by namespace and key.
+fn everything(state: &State) -> BTreeMap<(String, String), (String, Vec<u8>)> {
+    let entries = state.iter().map(|(namespace, key, entry)| {
+        let value = (entry.content_type.to_string(), entry.value.to_vec());
+        ((namespace.to_string(), key.to_string()), value)
+    });
+    entries.collect()
 }
 
 /// Takes a step, and compares what came of it with what the model of all earlier states says.
@@ -402,48 +438,58 @@ async fn take(
     publisher: &Publisher,
     states: &mut Vec<State>,
     log: &headwater_log::MemoryLog,
-    step: &Step,
+    (namespace, step): &(&'static str, Step),
 ) {
     let last = states.last().unwrap().clone();
-    let (asked, to, one) = match step {
-        Step::Put(k, value) => (put(&key(*k), &value.to_string()), None, None),
-        Step::Delete(k) => (delete(&key(*k)), None, None),
+    let (asked, aim) = match step {
+        Step::Put(k, (content_type, value)) => {
+            let (content_type, value) = ((*content_type).into(), (*value).into());
+            let put = change(&key(*k), ProposedOp::Put { content_type, value });
+            (write(Kind::Put, vec![put]), None)
+        }
+        Step::Delete(k) => (delete(&key(*k)), None),
         Step::Rollback(one, k, back) => {
             let to = u64::from(*back) % (last.head().revision + 1);
             let name =
                 if *one { key(*k) } else { ["", "a/", "b/"][usize::from(*k) % 3].to_owned() };
             let asked = if *one { of_key(&name, to) } else { rollback(&name, to) };
-            (asked, Some((to, name)), Some(*one))
+            (asked, Some((to, name, *one)))
         }
     };
-    let told = publisher.receipt(asked).await;
+    let told = publisher.receipt(within(namespace, asked)).await;
     *states = crate::chain::states(log);
-    let (Some((to, name)), Some(one)) = (to, one) else { return };
-    let meant = |key: &str| if one { key == name } else { key.starts_with(&name) };
-    let then = content(&states[usize::try_from(to).unwrap()], "");
-    let (before, after) = (content(&last, ""), content(states.last().unwrap(), ""));
-    let keys: BTreeSet<&String> = then.keys().chain(before.keys()).chain(after.keys()).collect();
+    let Some((to, name, one)) = aim else { return };
+    let meant = |(of, key): &(String, String)| {
+        of.as_str() == *namespace && if one { *key == name } else { key.starts_with(&name) }
+    };
+    let then = everything(&states[usize::try_from(to).unwrap()]);
+    let (before, after) = (everything(&last), everything(states.last().unwrap()));
+    let keys: BTreeSet<&(String, String)> =
+        then.keys().chain(before.keys()).chain(after.keys()).collect();
     for key in &keys {
         let wanted = if meant(key) { &then } else { &before };
-        assert_eq!(after.get(*key), wanted.get(*key), "{key}, back to {to}");
+        assert_eq!(after.get(*key), wanted.get(*key), "{key:?}, {namespace} back to {to}");
     }
-    let differed: Vec<&String> =
+    let differed: Vec<&(String, String)> =
         keys.into_iter().filter(|key| meant(key) && then.get(*key) != before.get(*key)).collect();
     let receipt = told.unwrap();
-    let changed: Vec<String> = receipt.changes.iter().map(|it| it.key.to_string()).collect();
+    let changed: Vec<(String, String)> = receipt
+        .changes
+        .iter()
+        .map(|change| (change.namespace.to_string(), change.key.to_string()))
+        .collect();
     assert_eq!(changed.iter().collect::<Vec<_>>(), differed, "no more and no less");
     assert_eq!(receipt.commit_id.is_none(), differed.is_empty());
     let committed = states.last().unwrap().head().revision - last.head().revision;
     assert_eq!(committed, u64::from(!differed.is_empty()));
-    for (k, entry) in states.last().unwrap().prefix(&namespace(), "") {
-        let k: &Key = k;
-        if !changed.contains(&k.to_string()) {
-            assert_eq!(Some(entry), last.get(&namespace(), k), "an entry that was not touched");
+    for (of, key, entry) in states.last().unwrap().iter() {
+        if !changed.contains(&(of.to_string(), key.to_string())) {
+            assert_eq!(Some(entry), last.get(of, key), "an entry that was not touched");
         }
     }
 }
 
-async fn random(steps: &[Step], forgetful: bool) {
+async fn random(steps: &[(&'static str, Step)], forgetful: bool) {
     let log = founded().await;
     let history: Arc<dyn History> = Arc::new(Past::of(&log));
     let publisher = if forgetful {
@@ -457,10 +503,13 @@ async fn random(steps: &[Step], forgetful: bool) {
     }
     // A rollback, and the rollback of it, leave what was there.
     let (head, there) =
-        (states.last().unwrap().head().revision, content(states.last().unwrap(), ""));
-    publisher.receipt(rollback("", head / 2)).await.unwrap();
-    publisher.receipt(rollback("", head)).await.unwrap();
-    assert_eq!(content(&audit(&log).state, ""), there);
+        (states.last().unwrap().head().revision, everything(states.last().unwrap()));
+    for to in [head / 2, head] {
+        for namespace in NAMESPACES {
+            publisher.receipt(within(namespace, rollback("", to))).await.unwrap();
+        }
+    }
+    assert_eq!(everything(&audit(&log).state), there);
 }
 
 proptest! {
