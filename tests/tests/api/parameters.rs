@@ -206,4 +206,18 @@ on_both_logs! {
             desk.says(&format!("{path}?stream={here}"), 400, "invalid_request").await;
         }
     }
+
+    async fn a_tag_that_holds_is_no_304_for_another_stream(log) {
+        let desk = Desk::on(log);
+        desk.put("k", "1").await;
+        let here = desk.stand.status().await.stream_id.to_string();
+        let (_, manifest) = crate::follow::latest(&desk).await;
+        let list = format!("/v1/config/{}", desk.namespace);
+        for path in [desk.path("k"), list, format!("/v1/images/{}", manifest.name)] {
+            let tag = desk.ask(Ask::get(&path)).await.is(200).header("etag").to_owned();
+            let of = |stream: &str| Ask::get(format!("{path}?stream={stream}")).header("If-None-Match", &tag);
+            desk.ask(of(&here)).await.is(304);
+            desk.ask(of("0123456789abcdef0123456789abcdef")).await.is_problem(409, "wrong_stream");
+        }
+    }
 }
