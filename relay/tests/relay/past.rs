@@ -607,15 +607,21 @@ async fn a_server_that_keeps_no_history_itself_is_not_asked_for_it() {
 
 #[tokio::test]
 async fn a_server_of_history_of_another_stream_or_chain_is_not_believed() {
-    let mut other = World::new().await;
-    other.commit("eve", vec![json("n", "k", "evil")]).await;
-    other.each((2..=4).map(|n| json("n", "k", &n.to_string()))).await;
-    let asked = RemoteHistory::new(&format!("http://{}", other.address)).unwrap();
-    let settings = Settings { tail_bytes: 1, ..Settings::default() };
-    let mut world = World::with(settings, |relay| relay.history = Some(Arc::new(asked))).await;
-    story(&mut world).await;
-    for path in ["/v1/config/n/k?at=1", "/v1/commits", "/v1/history/n/x", "/v1/diff/n?from=1"] {
-        assert_eq!(world.get(path).await.problem(), (503, "not_ready".into()), "{path}");
+    // Its own stream, on another chain, and another one.
+    for id in [7, 8] {
+        let log = MemoryLog::new();
+        let chain = Chain::found(Arc::new(log.clone()), id).await;
+        let mut other = World::over(log, chain, Settings::default(), |_| {}).await;
+        other.commit("eve", vec![json("n", "k", "evil")]).await;
+        other.each((2..=4).map(|n| json("n", "k", &n.to_string()))).await;
+        let asked = RemoteHistory::new(&format!("http://{}", other.address)).unwrap();
+        let settings = Settings { tail_bytes: 1, ..Settings::default() };
+        let mut world = World::with(settings, |relay| relay.history = Some(Arc::new(asked))).await;
+        story(&mut world).await;
+        for path in ["/v1/config/n/k?at=1", "/v1/commits", "/v1/history/n/x", "/v1/diff/n?from=1"] {
+            let told = world.get(path).await.problem();
+            assert_eq!(told, (503, "not_ready".into()), "stream {id}: {path}");
+        }
     }
 }
 
