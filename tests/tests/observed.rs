@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use headwater_client::{Client, WatchEvent, WatchQuery};
 use headwater_tests::http::Ask;
 use headwater_tests::on_both_logs;
 use headwater_tests::scrape::Scrape;
@@ -87,6 +88,47 @@ on_both_logs! {
 
         drop(hw);
         Scrape::until(host, |now| now.value("headwater_relay_streams") == 0.0).await;
+    }
+
+    async fn watches_are_counted_while_open_and_by_what_they_were_sent_and_why_they_ended(log) {
+        // Who takes nothing for a while is not to be cut off for that.
+        let stand = Stand::limited(log, &[("HEADWATER_SERVER__WRITE_TIMEOUT_MS", "120000")]);
+        let host = stand.server.host();
+        let of = |now: &Scrape, name: &str| now.sum(name).unwrap_or(0.0);
+        let open = |now: &Scrape| of(now, "headwater_relay_watches");
+        let sent = |now: &Scrape| of(now, "headwater_relay_watch_bytes_total");
+        let ended = |now: &Scrape| of(now, "headwater_relay_watches_ended_total");
+        let before = Scrape::of(host).await;
+        assert_eq!((open(&before), sent(&before), ended(&before)), (0.0, 0.0, 0.0));
+
+        let client = Client::builder().server(stand.server.url()).build().unwrap();
+        let mut watch = client.watch(&WatchQuery::default()).await.unwrap();
+        watch.next().await.unwrap();
+        let greeted = Scrape::of(host).await;
+        assert_eq!(open(&greeted), 1.0);
+        assert!((1.0..1_000.0).contains(&sent(&greeted)), "a heartbeat: {}", sent(&greeted));
+        stand.ask(Ask::put("/v1/config/app/k", value(1))).await.is(201);
+        while !matches!(watch.next().await.unwrap(), WatchEvent::Commit(_)) {}
+        let event = sent(&Scrape::of(host).await) - sent(&greeted);
+        assert!((1.0..2.0).contains(&(event / VALUE_BYTES as f64)), "{event}");
+        drop(watch);
+        let gone = Scrape::until(host, |now| open(now) == 0.0).await;
+        assert_eq!(ended(&gone), 0.0, "it was the client that went");
+
+        let mut slow = TcpStream::connect(host).await.unwrap();
+        slow.write_all(b"GET /v1/watch?after=0 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        Scrape::until(host, |now| open(now) == 1.0).await;
+        // More than the server keeps of live commits (64 MiB, with what they replaced) and sockets hold between.
+        let large = bytes::Bytes::from(vec![b'x'; 200 << 10]);
+        headwater_tests::load::acknowledged(host, 8, 300, move |number| {
+            Ask::put(format!("/v1/config/app/k{}", number % 5), large.clone()).header("Content-Type", "text/plain")
+        })
+        .await;
+        // What it was told, and whether it could be, is for the watch's own tests.
+        let _ = slow.read_to_end(&mut Vec::new()).await;
+        let now = Scrape::until(host, |now| open(now) == 0.0).await;
+        let slow = now.labelled("headwater_relay_watches_ended_total", "code=\"revision_compacted\"");
+        assert_eq!((slow, ended(&now)), (1.0, 1.0));
     }
 }
 
