@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use headwater_log_embedded::{EmbeddedLog, EmbeddedSettings};
 use headwater_schemas::{
     Change, Codec, Frozen, Genesis, Hash, State, encode_commit, encode_marker,
 };
+use headwater_tests::http::{Ask, ask};
 use headwater_tests::process::{Headwater, binary};
 use headwater_tests::scrape::Scrape;
 use headwater_tests::stand::Stand;
@@ -541,6 +544,69 @@ async fn a_state_is_rebuilt_into_files_and_an_export_holds_the_records() {
         })
         .collect();
     assert_eq!(stored, chain(&history.records));
+}
+
+/// Where a server is that answers whatever it is asked with this status.
+fn says(status: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().flatten() {
+            if !matches!(socket.read(&mut [0; 8 * 1024]), Ok(1..)) {
+                continue;
+            }
+            let length = status.len();
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+            // Who is gone is told nothing.
+            let _ = write!(socket, "{head}\r\ncontent-length: {length}\r\n\r\n{status}");
+        }
+    });
+    url
+}
+
+/// Rebuilds a state from a data folder; the exit code, and whether a server is said to have the same.
+fn agrees(data: &Path, url: &str, at: &[&str]) -> (i32, Value) {
+    let out = tempfile::tempdir().expect("a folder");
+    let (data, out) = (data.display().to_string(), out.path().join("state").display().to_string());
+    let replay = ["audit", "replay", "--json", "--data", &data, "--server", url, "--out", &out];
+    let (code, told) = json(&[&replay, at].concat());
+    (code, told["server_agrees"].clone())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuilt_state_of_another_history_than_the_servers_is_told() {
+    let history = history().await;
+    let records = chain(&history.records);
+    let server = Headwater::serve(history.data.path(), &[]);
+    let url = server.url();
+    // They part at the last commit.
+    let other = tempfile::tempdir().expect("a folder");
+    let log = open(&other.path().join("log")).await;
+    let forked = [&records[..COMMITS], &[forged(&records, COMMITS - 1)]].concat();
+    log.writer().expect("a writer").append(forked).await;
+    log.close().await;
+    let before = (COMMITS - 1).to_string();
+    assert_eq!(agrees(other.path(), &url, &["--at", &before]), (0, true.into()));
+    assert_eq!(agrees(other.path(), &url, &[]), (1, false.into()), "at the server's head");
+    assert_eq!(run(&["put", "app", "later", "1", "--server", &url]).0, 0);
+    assert_eq!(agrees(other.path(), &url, &[]), (1, false.into()), "below the server's head");
+    let data = other.path().display().to_string();
+    let (_, _, told) = run(&["audit", "replay", "--data", &data, "--server", &url]);
+    let wanted = format!("another history, or another state, at revision {COMMITS}");
+    assert!(told.contains(&wanted), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_has_the_same_record_and_another_state_is_told() {
+    let history = history().await;
+    let mut server = Headwater::serve(history.data.path(), &[]);
+    let mut status: Value = ask(server.host(), &Ask::get("/v1/status")).await.is(200).json();
+    assert_eq!(server.terminate(Duration::from_secs(10)), 0);
+    let data = history.data.path();
+    assert_eq!(agrees(data, &says(status.to_string()), &[]), (0, true.into()));
+    let digits = status["digest"].as_str().expect("a digest").len();
+    status["digest"] = "0".repeat(digits).into();
+    assert_eq!(agrees(data, &says(status.to_string()), &[]), (1, false.into()));
 }
 
 mod over_http {
