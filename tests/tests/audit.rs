@@ -546,6 +546,32 @@ async fn a_state_is_rebuilt_into_files_and_an_export_holds_the_records() {
     assert_eq!(stored, chain(&history.records));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_is_a_line_of_json_for_each_commit_and_its_times_are_points_to_replay() {
+    let history = history().await;
+    let data = history.data.path().display().to_string();
+    let (code, lines, told) = run(&["audit", "export", "--data", &data]);
+    assert_eq!(code, 0, "{told}");
+    let commits: Vec<Value> =
+        lines.lines().map(|it| serde_json::from_str(it).expect("JSON")).collect();
+    assert_eq!(commits.len(), COMMITS);
+    for (number, commit) in commits.iter().enumerate() {
+        assert_eq!(commit["revision"], number + 1, "the genesis is nobody's commit: {commit}");
+        assert_eq!(commit["reason"], format!("why {number}"), "{commit}");
+        assert_eq!(commit["changes"].as_array().map(Vec::len), Some(1), "{commit}");
+        let change = &commit["changes"][0];
+        assert_eq!(change["key"], format!("db/{}", number % 4), "{commit}");
+        assert_eq!(change["value"], number, "{commit}");
+    }
+    let at = commits[6]["at"].as_str().expect("a time");
+    // Two commits may fall into the same millisecond.
+    let last = commits.iter().rfind(|commit| commit["at"] == at).expect("it is there");
+    let out = history.data.path().join("state").display().to_string();
+    let replay = ["audit", "replay", "--at", at, "--out", &out, "--data", &data, "--json"];
+    let (code, told) = json(&replay);
+    assert_eq!((code, &told["revision"]), (0, &last["revision"]), "{told}");
+}
+
 /// Where a server is that answers whatever it is asked with this status.
 fn says(status: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
