@@ -1,6 +1,6 @@
 //! Writes without end on several servers, each under a key of its own, and what must be true of them afterwards.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub enum Fate {
         answer: Answer,
         /// When the answer came.
         at: Instant,
+        /// The server that gave it; another than it was sent to first, if that one left it open.
+        by: usize,
         /// How often its outcome was open before: 504, or no answer.
         open: u32,
     },
@@ -57,6 +59,7 @@ pub struct Storm {
     clients: JoinSet<Vec<Written>>,
     stop: CancellationToken,
     done: Arc<AtomicU64>,
+    began: Instant,
 }
 
 impl Storm {
@@ -71,6 +74,7 @@ impl Storm {
     pub fn with(hosts: Vec<String>, servers: &[usize]) -> Self {
         let (stop, done) = (CancellationToken::new(), Arc::new(AtomicU64::new(0)));
         let (next, hosts) = (Arc::new(AtomicU64::new(0)), Arc::new(hosts));
+        let began = Instant::now();
         let mut clients = JoinSet::new();
         for server in servers {
             let client = One {
@@ -83,7 +87,7 @@ impl Storm {
             };
             clients.spawn(client.run());
         }
-        Self { clients, stop, done }
+        Self { clients, stop, done, began }
     }
 
     /// How many writes have their fate.
@@ -94,7 +98,9 @@ impl Storm {
     /// Ends it, settles what is open, and gives every write's fate.
     pub async fn end(self) -> Fates {
         self.stop.cancel();
-        Fates(self.clients.join_all().await.into_iter().flatten().collect())
+        let ended = Instant::now();
+        let all = self.clients.join_all().await.into_iter().flatten().collect();
+        Fates { all, began: self.began, ended }
     }
 }
 
@@ -131,7 +137,7 @@ impl One {
             match self.ask(server, &ask).await {
                 Some(answer) if matches!(answer.status, 200 | 201) => {
                     let (revision, at) = (answer.revision(), Instant::now());
-                    return Fate::Acknowledged { revision, answer, at, open };
+                    return Fate::Acknowledged { revision, answer, at, by: server, open };
                 }
                 // Nothing was done, if nothing was open before.
                 Some(answer) if matches!(answer.status, 429 | 503) && open == 0 => {
@@ -173,12 +179,16 @@ pub fn write(number: u64) -> Ask {
 
 /// What became of every write.
 #[derive(Debug)]
-pub struct Fates(pub Vec<Written>);
+pub struct Fates {
+    all: Vec<Written>,
+    began: Instant,
+    ended: Instant,
+}
 
 impl Fates {
     /// Those that are commits: number, revision, answer, how often open.
     pub fn acknowledged(&self) -> impl Iterator<Item = (&Written, u64, &Answer, u32)> {
-        self.0.iter().filter_map(|written| match &written.fate {
+        self.all.iter().filter_map(|written| match &written.fate {
             Fate::Acknowledged { revision, answer, open, .. } => {
                 Some((written, *revision, answer, *open))
             }
@@ -192,16 +202,23 @@ impl Fates {
             let Fate::Refused { code: theirs } = &written.fate else { return false };
             written.server == server && code.is_none_or(|code| code == theirs)
         };
-        self.0.iter().filter(of).count()
+        self.all.iter().filter(of).count()
     }
 
-    /// The longest time in which no write was acknowledged, between the first and the last that was.
+    /// The longest time in which one of the servers acknowledged no write, from the storm's beginning to its end.
     pub fn longest_gap(&self) -> Duration {
-        let times = self.0.iter().filter_map(|written| match &written.fate {
-            Fate::Acknowledged { at, .. } => Some(*at),
+        let servers: BTreeSet<usize> = self.all.iter().map(|written| written.server).collect();
+        servers.into_iter().map(|server| self.gap_of(server)).max().unwrap_or_default()
+    }
+
+    fn gap_of(&self, server: usize) -> Duration {
+        let acknowledged = self.all.iter().filter_map(|written| match &written.fate {
+            Fate::Acknowledged { at, by, .. } => (*by == server).then_some(*at),
             Fate::Refused { .. } => None,
         });
-        let mut times: Vec<_> = times.collect();
+        // What was settled after the end is no sign that it still wrote then.
+        let mut times: Vec<_> = acknowledged.filter(|at| *at < self.ended).collect();
+        times.extend([self.began, self.ended]);
         times.sort();
         times.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default()
     }
@@ -222,7 +239,7 @@ impl Fates {
                 found.entry(number).or_default().push(commit.revision);
             }
         }
-        for Written { number, fate, .. } in &self.0 {
+        for Written { number, fate, .. } in &self.all {
             let found = found.remove(number).unwrap_or_default();
             match fate {
                 Fate::Refused { code } => {
@@ -240,5 +257,34 @@ impl Fates {
             }
         }
         assert!(found.is_empty(), "nobody is told of {found:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a server of two acknowledged, in seconds after the beginning of a storm of 10 s.
+    fn fates(acknowledged: &[(usize, u64)]) -> Fates {
+        let began = Instant::now();
+        let all = acknowledged.iter().map(|(by, seconds)| {
+            let answer = Answer { status: 200, headers: Default::default(), body: "".into() };
+            let at = began + Duration::from_secs(*seconds);
+            let fate = Fate::Acknowledged { revision: 1, answer, at, by: *by, open: 0 };
+            Written { number: 0, server: 0, began, fate }
+        });
+        let mut all: Vec<_> = all.collect();
+        let fate = Fate::Refused { code: "contended".into() };
+        all.push(Written { number: 0, server: 1, began, fate });
+        Fates { all, began, ended: began + Duration::from_secs(10) }
+    }
+
+    #[test]
+    fn a_server_that_begins_late_ends_early_or_lets_the_other_answer_has_a_gap() {
+        let gap = |acknowledged: &[(usize, u64)]| fates(acknowledged).longest_gap().as_secs();
+        assert_eq!(gap(&[(0, 4), (1, 3), (0, 7), (1, 6), (1, 9)]), 4);
+        assert_eq!(gap(&[(0, 6), (1, 3), (1, 7)]), 6, "until the first");
+        assert_eq!(gap(&[(0, 4), (1, 3), (1, 7), (0, 11)]), 6, "what is settled later is none");
+        assert_eq!(gap(&[(0, 4), (0, 7)]), 10, "the other one never wrote");
     }
 }

@@ -8,7 +8,7 @@ use headwater_tests::storm::Storm;
 
 use crate::{in_turn, short_or_long};
 
-/// How long writes may stand still when a broker is killed, Kafka's own recovery of 2 to 4 s included.
+/// How long a publisher's writes may stand still when a broker is killed, Kafka's own recovery of 2 to 4 s included.
 const KILLED: Duration = Duration::from_secs(5);
 /// And when one is paused, its connections alive: a request to it has to time out first.
 const PAUSED: Duration = Duration::from_secs(8);
@@ -16,10 +16,14 @@ const PAUSED: Duration = Duration::from_secs(8);
 const MOVED: Duration = Duration::from_secs(4);
 /// How often a fault is tried before it counts as too slow: a machine that does something else may be late once.
 const TRIES: usize = 2;
-/// How long a broker stays away, and how long writes go on after that.
+/// How long a broker stays away.
 const AWAY: Duration = Duration::from_secs(10);
+/// How long writes go on after a fault.
+const AFTER: Duration = Duration::from_secs(2);
 
-/// Lets both publishers write while `fault` comes and goes, and gives the longest time without a write.
+/// Lets both publishers write while `fault` comes and goes, and gives the longest time in which one of them wrote
+/// nothing. `fault` goes on for as long as that is allowed after the last thing it does: else a publisher that never
+/// writes again would pass.
 async fn longest_gap(
     cluster: &mut Turn,
     field: &Field,
@@ -28,7 +32,7 @@ async fn longest_gap(
     let storm = Storm::on(&field.hosts(), 2);
     tokio::time::sleep(Duration::from_secs(1)).await;
     fault(cluster).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    tokio::time::sleep(AFTER).await;
     let fates = storm.end().await;
     let gap = fates.longest_gap();
     field.agreed().await;
@@ -36,7 +40,7 @@ async fn longest_gap(
     gap
 }
 
-/// Tries a fault until writes stood still for no longer than `bound`.
+/// Tries a fault until no publisher stood still for longer than `bound`.
 async fn within(
     cluster: &mut Turn,
     bound: Duration,
@@ -46,13 +50,13 @@ async fn within(
     let mut gaps = Vec::new();
     for _ in 0..TRIES {
         let gap = try_once(cluster).await;
-        println!("{what}: no write for {gap:?}");
+        println!("{what}: a publisher without a write for {gap:?}");
         gaps.push(gap);
         if gap <= bound {
             return;
         }
     }
-    panic!("{what}: no write for {gaps:?}, and {bound:?} are allowed");
+    panic!("{what}: a publisher without a write for {gaps:?}, and {bound:?} are allowed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -87,6 +91,7 @@ async fn the_leader_and_a_follower_may_be_paused_and_writes_go_on_within_8_s() {
                     cluster.node(id).pause();
                     tokio::time::sleep(AWAY).await;
                     cluster.node(id).resume();
+                    tokio::time::sleep(PAUSED).await;
                 })
                 .await;
                 cluster.heal();
@@ -107,6 +112,7 @@ async fn a_leader_that_moves_in_order_is_followed_at_once() {
                 let to = cluster.follower(&field.topic());
                 let gap = longest_gap(cluster, &field, async |cluster| {
                     tokio::task::block_in_place(|| cluster.move_leader(&field.topic(), to));
+                    tokio::time::sleep(MOVED).await;
                 })
                 .await;
                 assert_eq!(cluster.leader(&field.topic()), Some(to));
