@@ -30,14 +30,23 @@ pub enum Fate {
         at: Instant,
         /// The server that gave it; another than it was sent to first, if that one left it open.
         by: usize,
-        /// How often its outcome was open before: 504, or no answer.
-        open: u32,
+        /// The exchanges before that left its outcome open.
+        open: Vec<Open>,
     },
     /// It was refused with this code, and nothing was done.
     Refused {
         /// The problem's code.
         code: String,
     },
+}
+
+/// An exchange that left a write's outcome open.
+#[derive(Debug, Clone, Copy)]
+pub struct Open {
+    /// Whether the server said so, by 504; else no answer came.
+    pub told: bool,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// One write and its fate.
@@ -131,25 +140,28 @@ impl One {
 
     /// Asks until the outcome is known; another server each time it is not.
     async fn decide(&mut self, number: u64) -> Fate {
-        let (ask, mut server, mut open) = (write(number), self.server, 0);
+        let (ask, mut server, mut open) = (write(number), self.server, Vec::new());
         let mut over = None;
         loop {
+            let asked = Instant::now();
             match self.ask(server, &ask).await {
                 Some(answer) if matches!(answer.status, 200 | 201) => {
                     let (revision, at) = (answer.revision(), Instant::now());
                     return Fate::Acknowledged { revision, answer, at, by: server, open };
                 }
                 // Nothing was done, if nothing was open before.
-                Some(answer) if matches!(answer.status, 429 | 503) && open == 0 => {
+                Some(answer) if matches!(answer.status, 429 | 503) && open.is_empty() => {
                     let code = answer.json::<serde_json::Value>()["code"].to_string();
                     return Fate::Refused { code: code.trim_matches('"').to_owned() };
                 }
                 Some(answer) => {
                     let known = matches!(answer.status, 409 | 429 | 503 | 504);
                     assert!(known, "{ask:?}: {}", answer.text());
-                    open += u32::from(answer.status == 504);
+                    if answer.status == 504 {
+                        open.push(Open { told: true, took: asked.elapsed() });
+                    }
                 }
-                None => open += 1,
+                None => open.push(Open { told: false, took: asked.elapsed() }),
             }
             if self.stop.is_cancelled() {
                 let since = *over.get_or_insert_with(Instant::now);
@@ -186,14 +198,18 @@ pub struct Fates {
 }
 
 impl Fates {
-    /// Those that are commits: number, revision, answer, how often open.
-    pub fn acknowledged(&self) -> impl Iterator<Item = (&Written, u64, &Answer, u32)> {
-        self.all.iter().filter_map(|written| match &written.fate {
-            Fate::Acknowledged { revision, answer, open, .. } => {
-                Some((written, *revision, answer, *open))
-            }
+    /// Those that are commits.
+    pub fn acknowledged(&self) -> impl Iterator<Item = &Written> {
+        self.all.iter().filter(|written| matches!(written.fate, Fate::Acknowledged { .. }))
+    }
+
+    /// Every exchange that left an outcome open.
+    pub fn open(&self) -> impl Iterator<Item = Open> {
+        let open = self.all.iter().filter_map(|written| match &written.fate {
+            Fate::Acknowledged { open, .. } => Some(open),
             Fate::Refused { .. } => None,
-        })
+        });
+        open.flatten().copied()
     }
 
     /// How many were refused on a server, by this code; by any where none is given.
@@ -270,7 +286,7 @@ mod tests {
         let all = acknowledged.iter().map(|(by, seconds)| {
             let answer = Answer { status: 200, headers: Default::default(), body: "".into() };
             let at = began + Duration::from_secs(*seconds);
-            let fate = Fate::Acknowledged { revision: 1, answer, at, by: *by, open: 0 };
+            let fate = Fate::Acknowledged { revision: 1, answer, at, by: *by, open: Vec::new() };
             Written { number: 0, server: 0, began, fate }
         });
         let mut all: Vec<_> = all.collect();

@@ -18,7 +18,7 @@ async fn two_publishers_under_load_give_one_dense_chain_and_apply_no_request_twi
         field.agreed().await;
         fates.assert_told_truly(&field.chain().await);
         for publisher in 0..2 {
-            let theirs = fates.acknowledged().filter(|(it, ..)| it.server == publisher).count();
+            let theirs = fates.acknowledged().filter(|it| it.server == publisher).count();
 
             let lost = fates.refused(publisher, Some("contended"));
             println!("publisher {publisher}: {theirs} through, {lost} contended");
