@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use headwater_log::{FaultPlan, Faulty, Identity, Log, LogReader, LogWriter, MemoryLog, ReadError};
-use headwater_schemas::{Commit, Digest, Hash, Position, State, encode_commit, encode_genesis};
+use headwater_schemas::{
+    Change, Commit, Digest, Hash, Point, Position, State, Word, encode_commit, encode_genesis,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::view::genesis;
+use crate::ancestry::KEPT;
 use crate::{AlarmKind, Follow, Loop, Phase, Replica, Settings};
 
 /// A log, the model of what is on its chain, and the records so far.
@@ -35,25 +38,38 @@ impl Stream {
     }
 
     fn next(&self, value: &str) -> Commit {
+        self.next_of(Change::Put {
+            namespace: "app".parse().unwrap(),
+            key: format!("k{}", self.state.head().revision % 7).parse().unwrap(),
+            content_type: "text/plain".into(),
+            value: value.to_owned().into(),
+            version: 1,
+        })
+    }
+
+    fn next_of(&self, change: Change) -> Commit {
         let head = self.state.head();
         let mut commit = genesis().1;
         commit.revision = head.revision + 1;
         commit.parent = head.hash;
         commit.at_ms = head.at_ms;
-        commit.changes = vec![headwater_schemas::Change::Put {
-            namespace: "app".parse().unwrap(),
-            key: format!("k{}", head.revision % 7).parse().unwrap(),
-            content_type: "text/plain".into(),
-            value: value.to_owned().into(),
-            version: 1,
-        }];
+        commit.changes = vec![change];
         let mut preview = self.state.clone();
         commit.digest = preview.apply(&commit, Hash::default()).totals.digest();
         commit
     }
 
     pub(super) async fn commit(&mut self, value: &str) {
-        let commit = self.next(value);
+        self.accepted(self.next(value)).await;
+    }
+
+    /// An operator's commit: the stream goes on from here.
+    async fn adopt(&mut self) {
+        let word = Word::Adopts(Point::from(self.state.head()));
+        self.accepted(self.next_of(word.change(None))).await;
+    }
+
+    async fn accepted(&mut self, commit: Commit) {
         let record = encode_commit(&commit);
         self.state.apply(&commit, Hash::of(&record));
         self.append(record).await;
@@ -355,4 +371,35 @@ async fn a_divergence_on_a_log_without_its_genesis_is_folded_and_the_alarm_says_
     running.live().await;
     assert_eq!(running.replica.view().unwrap().totals(), stream.state.totals());
     running.close().await;
+}
+
+#[tokio::test]
+async fn a_replica_follows_an_operator_from_its_last_1024_points_and_from_an_older_one_raises_an_alarm()
+ {
+    for (lost, follows) in [(KEPT - 1, true), (KEPT, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut stream = Stream::found().await;
+        stream.commit("kept").await;
+        let (kept, end) = (stream.state.clone(), stream.log.end());
+        for n in 0..lost {
+            stream.commit(&n.to_string()).await;
+        }
+        let ours = *stream.state.head();
+        let running = over(&stream.log, cached(&dir));
+        running.at(ours.revision).await;
+        running.close().await;
+
+        stream.log.truncate(end);
+        stream.state = kept;
+        stream.adopt().await;
+        let running = over(&stream.log, cached(&dir));
+        if follows {
+            running.live().await;
+            assert_eq!(running.replica.view().unwrap().head(), stream.state.head());
+        } else {
+            assert_eq!(running.alarmed().await, AlarmKind::NotOnThisLog);
+            assert_eq!(running.replica.view().unwrap().head(), &ours);
+        }
+        running.close().await;
+    }
 }
