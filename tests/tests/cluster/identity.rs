@@ -92,10 +92,10 @@ async fn the_wrong_cluster_in_the_settings_is_met_with_an_alarm_and_nothing_is_m
         // Another cluster that has no such stream …
         let args = ["publisher", "--data", &data, "--kafka", other, "--stream", &field.stream];
         let mut lost = Headwater::start_unready(&args, &[]);
-        refuses(&lost, "").await;
+        refuses(&lost, "does not exist").await;
         let read = Ask::get(format!("/v1/config/app/k9?min_revision={last}&timeout=30s"));
         assert_eq!(ask(lost.host(), &read).await.is(200).text(), "29", "reads go on");
-        refuses(&lost, "").await;
+        refuses(&lost, "does not exist").await;
         lost.kill9();
         assert!(!topic::exists(other, &field.topic()), "it made a topic on the wrong cluster");
         // … and one that has another stream of this name.
@@ -106,6 +106,7 @@ async fn the_wrong_cluster_in_the_settings_is_met_with_an_alarm_and_nothing_is_m
         let args = ["publisher", "--data", &data, "--kafka", other, "--stream", &field.stream];
         let lost = Headwater::start_unready(&args, &[]);
         refuses(&lost, "another log").await;
+        assert_eq!(ask(lost.host(), &read).await.is(200).text(), "29", "reads go on");
         assert_eq!(status(theirs.host()).await.revision, 0, "nothing reached the other stream");
         // Back on its own, all is well.
         field.publishers[0].restart();
