@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{Publisher, delete, eventually, founded, publisher};
+use crate::harness::{Publisher, delete, eventually, founded, publisher, put};
 
 /// A projector that runs until it is dropped.
 struct Keeper {
@@ -113,17 +113,20 @@ fn last<'a>(records: &'a [TableRecord], key: &str) -> &'a TableRecord {
 #[tokio::test]
 async fn every_change_is_a_row_with_its_commit_and_a_deletion_says_by_whom() {
     let (_log, publisher, table, _keeper) = kept().await;
-    publisher.put("k", "1").await.unwrap();
+    let mut why = put("k", "1");
+    why.proposal.reason = Some("spring".into());
+    publisher.receipt(why).await.unwrap();
     publisher.put("gone", "x").await.unwrap();
     let receipt = publisher.receipt(delete("gone")).await.unwrap();
     becomes_the_state(&table, &publisher.replica).await;
     let records = table.records();
     let row = last(&records, "app/k");
-    let TableRow::Entry { entry, commit_hash, .. } =
+    let TableRow::Entry { entry, reason, commit_hash, .. } =
         decode_table_row(&row.key, row.value.as_ref().unwrap()).unwrap()
     else {
         panic!("an entry")
     };
+    assert_eq!(reason.as_deref(), Some("spring"));
     assert_eq!((entry.value.as_ref(), entry.version, entry.mod_revision), (&b"1"[..], 1, 1));
     assert_eq!(commit_hash, publisher.replica.tail().hash_at(1));
     let deleted = last(&records, "app/gone");
