@@ -31,7 +31,7 @@ test: ## everything: format, lints, unit, property, doc, integration and Kafka t
 test-fast: ## formatting, lints and the tests that need no Kafka
 	@scripts/test --fast
 
-test-cluster: kafka ## the cluster tests in their long form: three brokers, killed and paused for longer and more often
+test-cluster: kafka ## the cluster tests in their long form: longer loads, each of three brokers paused, leaders moved ten times
 	@cargo build $(CARGO_FLAGS) --bins
 	@HEADWATER_LONG=1 cargo test $(CARGO_FLAGS) --test cluster
 

@@ -1,6 +1,7 @@
 //! Several publishers and snapshotters on a real cluster of three brokers, of which any may die.
 //!
-//! The tests take turns with one cluster. `HEADWATER_LONG=1` (`make test-cluster`) makes each longer and tries more.
+//! The tests take turns with one cluster. With `HEADWATER_LONG=1` (`make test-cluster`) those under load last longer,
+//! every broker is paused, and leaders move more often.
 
 mod demo;
 mod faults;
