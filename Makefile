@@ -36,6 +36,7 @@ test-cluster: kafka ## the cluster tests in their long form: longer loads, each 
 	@HEADWATER_LONG=1 cargo test $(CARGO_FLAGS) --test cluster
 
 demo: build ## four programs on real data, a change to each while it runs, and how long it took
+	@scripts/install demo
 	@scripts/demo
 
 bench: build kafka ## the benchmarks: a table, and JSON beside it

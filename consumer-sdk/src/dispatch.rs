@@ -11,9 +11,9 @@ use crate::registry::Offer;
 use crate::slot::panic_text;
 use crate::trace::hand_over;
 
-/// How many steps of the replica may wait. More hides a slow validator for longer; fewer makes the replica wait
-/// for it sooner.
-pub(crate) const WAITING_STEPS: usize = 1024;
+/// How many steps of the replica may wait, each with its record of at most 2 MiB. More hides a slow validator for longer;
+/// fewer makes the replica wait for it sooner.
+pub(crate) const WAITING_STEPS: usize = 64;
 /// How many steps are taken at once: a key that changed in several of them is looked at once.
 const STEPS_AT_ONCE: usize = 64;
 

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use futures::FutureExt;
 use headwater::{Closed, Handle};
 
 use crate::stream::{Stream, soon};
@@ -24,14 +25,15 @@ async fn a_wait_that_is_dropped_loses_no_change() {
     let n: Handle<u32> = hw.handle("n").unwrap();
     let mut changes = n.subscribe();
     for round in 1..=50u32 {
+        // Waits that began before the change, and one that is cancelled before, while or after it arrives.
+        assert!(changes.changed().now_or_never().is_none());
         let revision = stream.put("app", "n", &round.to_string()).await;
-        // Cancelled at an arbitrary point: before, while or after the change arrives.
-        let first =
-            tokio::time::timeout(Duration::from_micros(u64::from(round) * 20), changes.changed())
-                .await;
-        if first.is_err() {
-            assert_eq!(*soon(changes.changed()).await.unwrap(), round);
-        }
+        let short = Duration::from_micros(u64::from(round) * 20);
+        let seen = match tokio::time::timeout(short, changes.changed()).await {
+            Ok(seen) => seen,
+            Err(_) => soon(changes.changed()).await,
+        };
+        assert_eq!(*seen.unwrap(), round);
         soon(hw.wait_for(revision)).await.unwrap();
         assert_eq!(*n.load(), round);
     }

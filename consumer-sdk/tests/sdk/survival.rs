@@ -334,9 +334,12 @@ async fn when_the_last_that_reads_is_gone_the_clients_thread_ends() {
 /// A log that was cut back by some records and written on by somebody else.
 async fn forked(stream: &Stream, log: &MemoryLog) {
     log.truncate(Position(stream.log.end().0 - 1));
-    let other = Stream::founded_as(9).await;
-    other.put("app", "n", "9").await;
-    for record in other.log.records() {
+    let other = Stream::found().await;
+    for value in ["1", "9", "10"] {
+        other.put("app", "n", value).await;
+    }
+    // Of the same stream: its second revision is another one than ours.
+    for record in other.log.records().into_iter().skip(2) {
         use headwater_log::{Log, LogWriter};
         let writer: Arc<dyn LogWriter> = log.writer().unwrap();
         writer.append(vec![record.bytes]).await;
