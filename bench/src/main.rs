@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// As in the binary that is shipped.
+/// As in the binary that is shipped, and as a service may choose.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -39,7 +39,7 @@
 //! | Feature | Gives | Costs |
 //! |---|---|---|
 //! | `kafka` | a stream followed on Kafka itself rather than through a relay | librdkafka, built from C |
-//! | `s3` | images from a bucket that speaks S3 | `object_store` |
+//! | `s3` | images from a bucket that speaks S3 | `object_store`, and HTTP/2 with it |
 //! | `log-filter` | a service's own log filter, bound to a key | `tracing-subscriber` |
 //! | `figment`, `config` | many keys as one settings struct, by the crate of that name | that crate |
 

@@ -32,6 +32,8 @@ pub(crate) enum Cached {
 /// A disk that takes nothing costs the cache, not the state: it stays in memory. Blocks: it writes, and removes older ones.
 pub(crate) fn keep(mapped: Mapped, settings: &Settings) -> (Mapped, Cached) {
     let Some(dir) = &settings.cache_dir else { return (mapped, Cached::NoCache) };
+    // First: they may be what fills the disk.
+    sweep_abandoned(dir);
     match mapped.persist(dir, settings.keep()) {
         Ok(kept) => {
             prune(dir, kept.path(), settings);
@@ -83,18 +85,22 @@ pub(crate) async fn replace(view: View, settings: &Settings, ancestry: Ancestry)
     }
 }
 
-/// Removes all files of this subscription but `kept` and the newest beside it, and what killed processes left half written.
+/// Removes what killed processes left half written.
+fn sweep_abandoned(dir: &Path) {
+    if let Some(before) = SystemTime::now().checked_sub(ABANDONED)
+        && let Err(error) = sweep(dir, before)
+    {
+        tracing::debug!(dir = %dir.display(), %error, "half-written files may stay");
+    }
+}
+
+/// Removes all files of this subscription but `kept` and the newest beside it.
 fn prune(dir: &Path, kept: Option<&Path>, settings: &Settings) {
     let others = files(dir, settings).into_iter().filter(|path| Some(path.as_path()) != kept);
     for path in others.skip(KEPT - 1) {
         if let Err(error) = fs::remove_file(&path) {
             tracing::debug!(path = %path.display(), %error, "an old cache file stays");
         }
-    }
-    if let Some(before) = SystemTime::now().checked_sub(ABANDONED)
-        && let Err(error) = sweep(dir, before)
-    {
-        tracing::debug!(dir = %dir.display(), %error, "half-written files may stay");
     }
 }
 
@@ -140,7 +146,22 @@ mod tests {
         File::create(&new).unwrap();
         let long_ago = SystemTime::now() - 2 * ABANDONED;
         File::create(&old).unwrap().set_modified(long_ago).unwrap();
-        prune(dir.path(), None, &Settings::default());
+        sweep_abandoned(dir.path());
         assert!(!old.exists() && new.exists());
+    }
+
+    #[test]
+    fn what_was_just_written_stays_and_the_newest_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = [7, 8, 9].map(|revision| {
+            let (stream_id, hash) =
+                (StreamId::default(), Hash([u8::try_from(revision).unwrap(); 32]));
+            let head = Head { stream_id, revision, hash, at_ms: 0 };
+            let path = dir.path().join(mapped_name(&head, None));
+            File::create(&path).unwrap();
+            path
+        });
+        prune(dir.path(), Some(&paths[0]), &Settings::default());
+        assert_eq!(paths.map(|path| path.exists()), [true, false, true]);
     }
 }

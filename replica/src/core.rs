@@ -213,9 +213,6 @@ impl Core {
     /// Whether the state that was just taken stands in the cache.
     pub(crate) fn cached(&mut self, cached: Cached) {
         if let Some(revision) = self.head().map(|head| head.revision) {
-            if matches!(cached, Cached::Failed(_)) {
-                self.rebase.begin(None);
-            }
             self.rebase.note(revision, cached);
         }
         self.tell_of_cache();
@@ -267,7 +264,9 @@ impl Core {
         self.shared.account().known_revision = 0;
         (self.diverged, self.rebuilt_for, self.not_rebuilt) = (None, None, None);
         self.cache_again();
-        // What is cached of the chain that was left must not be what the next start begins with.
+        // What is cached of the chain that was left must not be what the next start begins with: neither what stands there
+        // nor what is being written.
+        self.rebase.settle().await;
         let ancestry = self.shared.ancestry().clone();
         let view = cache::replace(view, &self.settings, ancestry).await;
         self.reset(view, source).await?;
@@ -293,10 +292,8 @@ impl Core {
         self.shared.tail.reset(*view.head());
         self.shared.ancestry().begin(view.head());
         self.state = Some((chain, view.clone()));
-        // What came from an image or the table was left in the cache on its way.
-        let cached = matches!(source, Source::Cache | Source::Image | Source::Table)
-            .then(|| view.revision());
-        self.rebase.begin(cached);
+        // Whether what came from elsewhere was left in the cache on its way is told afterwards.
+        self.rebase.begin((source == Source::Cache).then(|| view.revision()));
         self.swap(view.clone());
         self.heard_of(view.revision());
         self.phase(Phase::CatchingUp);
@@ -517,11 +514,10 @@ impl Core {
         let same_chain = base.head().stream_id == view.head().stream_id
             && base.head().revision <= view.revision();
         if same_chain {
-            let old = std::mem::replace(view, Arc::new(view.rebased(base, layers)));
+            self.rebase.retire(view);
+            *view = Arc::new(view.rebased(base, layers));
             let view = view.clone();
             self.swap(view);
-            // Unmapping a large base takes milliseconds, for which no commit is to wait.
-            tokio::task::spawn_blocking(move || drop(old));
         }
         self.keep_ancestry().await;
     }

@@ -74,9 +74,9 @@ impl Layers {
 
     /// A bit for each layer that may hold a key, whose hash in the lowest layer is given; all, where these are other layers.
     #[inline]
-    pub(crate) fn may_hold(&self, namespaces: &Arc<[Namespace]>, lowest: u64) -> u8 {
+    pub(crate) fn may_hold(&self, namespaces: &Arc<[Namespace]>, hash: u64) -> u8 {
         if Arc::ptr_eq(&self.namespaces, namespaces) {
-            self.slot(lowest).load(Ordering::Relaxed)
+            self.slot(hash).load(Ordering::Relaxed)
         } else {
             u8::MAX
         }

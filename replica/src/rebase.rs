@@ -48,6 +48,8 @@ pub(crate) struct Rebase {
     failed: bool,
     /// Why the state could not be left in the cache the last time.
     not_cached: Option<String>,
+    /// Bases that were replaced and that somebody may still read.
+    retired: Vec<Arc<Mapped>>,
 }
 
 impl Rebase {
@@ -60,6 +62,28 @@ impl Rebase {
             due_at: None,
             failed: false,
             not_cached: None,
+            retired: Vec::new(),
+        }
+    }
+
+    /// The base of a view is about to be replaced. It is kept until nobody else has it and dropped apart: unmapping a large
+    /// one takes milliseconds, for which neither a commit nor a reader is to wait.
+    pub(crate) fn retire(&mut self, view: &View) {
+        self.retired.extend(view.base().cloned());
+    }
+
+    fn drop_retired(&mut self) {
+        let unused = self.retired.extract_if(.., |base| Arc::strong_count(base) == 1);
+        let unused: Vec<_> = unused.collect();
+        if !unused.is_empty() {
+            tokio::task::spawn_blocking(move || drop(unused));
+        }
+    }
+
+    /// Waits for a fold under way, whose state is of no use any more.
+    pub(crate) async fn settle(&mut self) {
+        if let Some((_, running)) = self.running.take() {
+            drop(running.await);
         }
     }
 
@@ -77,6 +101,7 @@ impl Rebase {
     }
 
     pub(crate) fn start_if_due(&mut self, view: &Arc<View>, now: Instant) {
+        self.drop_retired();
         if self.running.is_some() {
             return;
         }

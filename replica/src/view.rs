@@ -161,6 +161,10 @@ impl View {
         self.position
     }
 
+    pub(crate) fn base(&self) -> Option<&Arc<Mapped>> {
+        self.base.as_ref()
+    }
+
     /// How many keys changed since the base image.
     pub(crate) fn changed_keys(&self) -> usize {
         self.delta.len()
@@ -218,13 +222,13 @@ impl View {
     fn find_above(
         &self,
         namespaces: &Arc<[Namespace]>,
-        lowest: u64,
+        hash: u64,
         key: &str,
     ) -> Option<(usize, EntryRef<'_>)> {
         if namespaces.len() == 1 {
             return None;
         }
-        match self.layers.as_ref().map(|layers| layers.may_hold(namespaces, lowest)) {
+        match self.layers.as_ref().map(|layers| layers.may_hold(namespaces, hash)) {
             Some(0) => None,
             may_hold => self.find_marked(may_hold.unwrap_or(u8::MAX), namespaces, key),
         }

@@ -101,6 +101,7 @@ const NAMED_ONLY_BY: &[(&str, &[&str])] = &[
     ("rocksdb", &[EMBEDDED, SNAPSHOTTER]),
     ("axum", &[SERVER, PUBLISHER, RELAY, CLI, API_GATEWAY, DB_POOL, LLM_GATEWAY]),
     ("memmap2", &[IMAGE]),
+    ("mimalloc", &[CLI, BENCH]),
     ("object_store", &[IMAGE_STORE]),
     ("opentelemetry", &[CLI]),
     ("opentelemetry_sdk", &[CLI]),
@@ -141,6 +142,8 @@ const NEVER_REACHES: &[(&str, &str, &[&str])] = &[
             "aws-lc-sys",
             "openssl-sys",
             "h2",
+            // `cargo update -p idna_adapter --precise 1.1.0` takes the smaller tables for names of hosts again.
+            "icu_normalizer",
             "signal-hook-registry",
             "tracing-attributes",
             "utoipa",

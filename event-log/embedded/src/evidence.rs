@@ -1,6 +1,5 @@
 //! What a log's directory holds, whole or damaged: read by RocksDB where it can, and past it where it cannot.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -9,7 +8,7 @@ use headwater_log::Identity;
 use headwater_schemas::{Frozen, Record};
 use rocksdb::DB;
 
-use crate::open::{self, holds_log, lock_shared};
+use crate::open::{self, Lock, holds_log, lock_shared};
 use crate::reader::first_at;
 use crate::salvage::Salvage;
 use crate::shared::read;
@@ -30,7 +29,7 @@ pub(crate) struct Evidence {
     /// end must meet it.
     end: u64,
     /// Kept locked, never read.
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 impl Evidence {

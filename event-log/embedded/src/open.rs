@@ -62,10 +62,22 @@ pub enum OpenError {
     },
 }
 
+/// The lock of a directory, given back when dropped. Closing the file would not do: a process that is being started by
+/// another thread holds a copy of it for a moment.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // It cannot fail for a lock that is held, and the end of the process gives it back in any case.
+        let _ = self.0.unlock();
+    }
+}
+
 /// A log that was found whole.
 pub(crate) struct Opened {
     pub(crate) db: DB,
-    pub(crate) lock: File,
+    pub(crate) lock: Lock,
     /// The position behind the last record.
     pub(crate) end: u64,
     /// When the last record was appended, milliseconds since the Unix epoch; 0 for an empty log.
@@ -98,7 +110,7 @@ pub(crate) fn open(settings: &EmbeddedSettings) -> Result<Opened, OpenError> {
 }
 
 /// Takes the directory for this process, and notes who it is.
-fn lock(dir: &Path) -> Result<File, OpenError> {
+fn lock(dir: &Path) -> Result<Lock, OpenError> {
     let unusable = |error| OpenError::Directory { dir: dir.into(), error };
     let path = dir.join(LOCK_FILE);
     let mut options = File::options();
@@ -114,8 +126,9 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
         file.rewind()?;
         writeln!(file, "{}", std::process::id())
     };
-    note(&mut file).map_err(unusable)?;
-    Ok(file)
+    let mut lock = Lock(file);
+    note(&mut lock.0).map_err(unusable)?;
+    Ok(lock)
 }
 
 /// Keeps everybody who writes out of the directory without changing it. A directory without the file was copied
@@ -123,7 +136,7 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
 ///
 /// # Errors
 /// [`OpenError::InUse`], or the file cannot be read.
-pub(crate) fn lock_shared(dir: &Path) -> Result<Option<File>, OpenError> {
+pub(crate) fn lock_shared(dir: &Path) -> Result<Option<Lock>, OpenError> {
     let unusable = |error| OpenError::Directory { dir: dir.into(), error };
     let file = match File::open(dir.join(LOCK_FILE)) {
         Ok(file) => file,
@@ -131,7 +144,7 @@ pub(crate) fn lock_shared(dir: &Path) -> Result<Option<File>, OpenError> {
         Err(error) => return Err(unusable(error)),
     };
     match file.try_lock_shared() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Lock(file))),
         Err(TryLockError::Error(error)) => Err(unusable(error)),
         Err(TryLockError::WouldBlock) => Err(in_use(dir, file)),
     }

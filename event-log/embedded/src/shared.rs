@@ -1,6 +1,5 @@
 //! What committer, readers and writers of one log share.
 
-use std::fs::File;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -12,6 +11,7 @@ use rocksdb::DB;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
+use crate::open::Lock;
 use crate::ring::{Budget, Ring};
 use crate::{Damage, metrics, scan};
 
@@ -46,7 +46,7 @@ pub(crate) struct Shared {
 pub(crate) struct Held {
     pub(crate) db: Arc<DB>,
     /// Kept locked, never read again.
-    pub(crate) _lock: File,
+    pub(crate) _lock: Lock,
 }
 
 impl Shared {
