@@ -114,7 +114,7 @@ fn lock(dir: &Path) -> Result<Lock, OpenError> {
     let unusable = |error| OpenError::Directory { dir: dir.into(), error };
     let path = dir.join(LOCK_FILE);
     let mut options = File::options();
-    let mut file =
+    let file =
         options.create(true).truncate(false).read(true).write(true).open(path).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => {}

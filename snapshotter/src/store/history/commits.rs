@@ -1,6 +1,7 @@
 //! A page of commits, found by the indexes.
 
 use headwater_replica::{CommitsPage, CommitsQuery, HistoryError, Order};
+use headwater_schemas::Namespace;
 
 use super::{MAX_READ_BYTES, commit};
 use crate::store::past::Revisions;
@@ -59,13 +60,12 @@ impl<'r> Indexes<'r> {
         if let Some(actor) = &query.actor {
             all.push(Union(vec![rows.of_actor(actor)?]));
         }
-        if let Some(namespace) = &query.namespace {
-            let (name, prefix) = (namespace.as_str(), query.prefix.as_str());
-            let few = if prefix.is_empty() { None } else { rows.of_keys(name, prefix, MAX_KEYS)? };
-            all.push(Union(match few {
-                Some(lists) => lists,
-                None => vec![rows.of_namespace(name)?],
-            }));
+        match (of_prefix(rows, query)?, &query.namespace) {
+            (Some(keys), _) => all.push(Union(keys)),
+            (None, Some(namespace)) => {
+                all.push(Union(vec![rows.of_namespace(namespace.as_str())?]));
+            }
+            (None, None) => {}
         }
         if all.is_empty() {
             all.push(Union(vec![rows.of_all()?]));
@@ -93,6 +93,27 @@ impl<'r> Indexes<'r> {
             }
         }
     }
+}
+
+/// The revisions of each key under the prefix that is asked for; none where there is no prefix, or those keys are too many.
+fn of_prefix<'r>(
+    rows: &'r Rows<'_>,
+    query: &CommitsQuery,
+) -> Result<Option<Vec<Revisions<'r>>>, StoreError> {
+    if query.prefix.is_empty() {
+        return Ok(None);
+    }
+    let namespaces: Vec<Namespace> = match &query.namespace {
+        Some(namespace) => vec![namespace.clone()],
+        None => rows.totals()?.namespaces().map(|(name, _)| name.clone()).collect(),
+    };
+    let mut lists = Vec::new();
+    for namespace in namespaces {
+        let more = rows.of_keys(namespace.as_str(), &query.prefix, MAX_KEYS - lists.len())?;
+        let Some(more) = more else { return Ok(None) };
+        lists.extend(more);
+    }
+    Ok(Some(lists))
 }
 
 /// The commits that `query` wants, of rows that reach its end.
