@@ -14,8 +14,8 @@ const KILLED: Duration = Duration::from_secs(5);
 const PAUSED: Duration = Duration::from_secs(8);
 /// And when a leader is moved in order; the two JVMs that move it take the cores of a small machine meanwhile.
 const MOVED: Duration = Duration::from_secs(4);
-/// How often a fault is tried before it counts as too slow: a machine that does something else may be late.
-const TRIES: usize = 3;
+/// How often a fault is tried before it counts as too slow: a machine that does something else may be late once.
+const TRIES: usize = 2;
 /// How long a broker stays away.
 const AWAY: Duration = Duration::from_secs(10);
 /// How long writes go on after a fault.
