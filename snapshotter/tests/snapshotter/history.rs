@@ -140,7 +140,7 @@ async fn the_states_before_a_rebuilt_stream_was_whole_are_no_longer_kept() {
     running.stop().await;
 }
 
-/// Six thousand commits over fifty keys, two of which nobody changes again, and one that comes last.
+/// Seventy old keys, of which one is changed once more; six thousand commits over fifty others; and one that comes last.
 async fn long() -> (tempfile::TempDir, World, Running, State) {
     let (dir, mut world) = (temporary(), World::new(1).await);
     let old = (0..70).map(|n| json("n", &format!("old/{n}"), "1"));
