@@ -12,7 +12,9 @@ use crate::properties::Properties;
 /// ambiguous that would have ended well. Too much: a caller waits that long for an "unknown".
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one request may take. Librdkafka's own 60 s would let a paused leader stop all writes for that long.
-const SOCKET_TIMEOUT: Duration = Duration::from_secs(3);
+/// librdkafka looks for requests that took too long once a second, and two of them may end one after the other (what was
+/// being written, then the question who leads now) before a write goes on past a broker that hangs: 6 s in all.
+const SOCKET_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a start waits for a broker to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The topic's `max.message.bytes`: far above the largest commit (512 KiB by default).
@@ -41,7 +43,7 @@ pub struct KafkaSettings {
     /// `message_timeout_ms`. Default 10 s.
     #[serde(rename = "message_timeout_ms", with = "millis", default = "message_timeout")]
     pub message_timeout: Duration,
-    /// How long one request to a broker may take. Milliseconds in files, as `socket_timeout_ms`. Default 3 s.
+    /// How long one request to a broker may take. Milliseconds in files, as `socket_timeout_ms`. Default 2 s.
     #[serde(rename = "socket_timeout_ms", with = "millis", default = "socket_timeout")]
     pub socket_timeout: Duration,
     /// How long a start waits for a broker. Milliseconds in files, as `connect_timeout_ms`. Default 5 s.
